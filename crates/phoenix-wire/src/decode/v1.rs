@@ -1,11 +1,11 @@
 //! 1.0.0: `{"topic":…,"event":…,"payload":…,"ref":…,"join_ref":…}`, members in any order.
 
 use super::Malformed;
-use crate::json::{self, JsonError, Scanner, Span};
+use crate::json::{self, JsonError, Scanner, Span, text_of};
 use crate::{Incoming, Name, Payload, RefView};
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Incoming<'_>, Malformed> {
-    let mut scanner = Scanner::new(bytes)?;
+    let mut scanner = Scanner::new(text_of(bytes)?);
     let fields = match scan_fields(&mut scanner)? {
         Some(fields) => fields,
         None => {
@@ -29,7 +29,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Incoming<'_>, Malformed> {
         reference: RefView::Json(scanner.raw(reference?)),
         topic: name(scanner.raw(topic?)),
         event: name(scanner.raw(event?)),
-        payload: Payload::Json(scanner.into_text(payload?)),
+        payload: Payload::Json(scanner.checked(payload?)),
     })
 }
 

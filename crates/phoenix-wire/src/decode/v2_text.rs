@@ -2,11 +2,11 @@
 
 use super::Malformed;
 use super::v1::name;
-use crate::json::Scanner;
+use crate::json::{Scanner, text_of};
 use crate::{Incoming, Payload, RefView};
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Incoming<'_>, Malformed> {
-    let mut scanner = Scanner::new(bytes)?;
+    let mut scanner = Scanner::new(text_of(bytes)?);
     if !scanner.eat(b'[') {
         scanner.value()?;
         scanner.end()?;
@@ -44,6 +44,6 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Incoming<'_>, Malformed> {
         reference: RefView::Json(scanner.raw(reference)),
         topic: name(scanner.raw(topic)),
         event: name(scanner.raw(event)),
-        payload: Payload::Json(scanner.into_text(payload)),
+        payload: Payload::Json(scanner.checked(payload)),
     })
 }

@@ -157,8 +157,8 @@ pub(super) struct Drops {
 }
 
 impl Drops {
-    pub(super) fn len(&self) -> usize {
-        self.ranges.len()
+    pub(super) fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
     }
 
     /// Adds the duplicates among `members` and returns their term size. `brace` and `size` are where the last member
@@ -177,26 +177,22 @@ impl Drops {
         dropped
     }
 
-    /// The cuts with these indices; `None` if there are none.
-    pub(super) fn take(&mut self, (from, to): (usize, usize)) -> Option<Drops> {
-        if from == to {
-            return None;
+    /// The text of `within`, which starts and ends outside of every cut, without those inside it.
+    pub(super) fn cut<'a>(&self, text: &'a str, within: Range<usize>) -> Cow<'a, str> {
+        let inside = |cut: &&Range<u32>| within.contains(&(cut.start as usize));
+        let mut cuts: Vec<_> = self.ranges.iter().filter(inside).collect();
+        if cuts.is_empty() {
+            return Cow::Borrowed(text.get(within).unwrap_or_default());
         }
-        let ranges = self.ranges.get(from..to).unwrap_or_default().to_vec();
-        Some(Self { ranges })
-    }
-
-    /// The text of `within` without the cuts.
-    pub(super) fn apply(mut self, text: &str, within: Range<usize>) -> String {
-        self.ranges.sort_unstable_by_key(|range| range.start);
+        cuts.sort_unstable_by_key(|cut| cut.start);
         let mut kept = String::with_capacity(within.len());
         let mut at = within.start;
-        for cut in self.ranges {
-            // A cut inside a cut changes nothing.
+        for cut in cuts {
+            // Nothing is left to keep in front of a cut that lies inside an earlier one.
             kept.push_str(text.get(at..cut.start as usize).unwrap_or_default());
             at = at.max(cut.end as usize);
         }
         kept.push_str(text.get(at..within.end).unwrap_or_default());
-        kept
+        Cow::Owned(kept)
     }
 }

@@ -13,6 +13,24 @@ use super::{DEPTH_MAX, JsonError, JsonErrorKind, JsonText, TEXT_BYTES_MAX, numbe
 /// Nesting that costs no allocation.
 const LEVELS_INLINE: usize = 32;
 
+/// The text to scan.
+///
+/// # Errors
+///
+/// [`JsonErrorKind::NotUtf8`] and [`JsonErrorKind::TooLong`].
+pub(crate) fn text_of(bytes: &[u8]) -> Result<&str, JsonError> {
+    if bytes.len() > TEXT_BYTES_MAX {
+        return Err(JsonError {
+            kind: JsonErrorKind::TooLong,
+            at: TEXT_BYTES_MAX,
+        });
+    }
+    std::str::from_utf8(bytes).map_err(|error| JsonError {
+        kind: JsonErrorKind::NotUtf8,
+        at: error.valid_up_to(),
+    })
+}
+
 /// Scans JSON values out of a text. After an error it is of no further use.
 pub(crate) struct Scanner<'a> {
     text: &'a str,
@@ -31,8 +49,6 @@ pub(crate) struct Span {
     pub(crate) end: usize,
     /// Term size of the value.
     size: u32,
-    /// Duplicates found before this value and up to its end.
-    drops: (usize, usize),
 }
 
 /// An open array or object.
@@ -46,37 +62,28 @@ enum Level {
 }
 
 impl<'a> Scanner<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Result<Self, JsonError> {
-        if bytes.len() > TEXT_BYTES_MAX {
-            return Err(JsonError {
-                kind: JsonErrorKind::TooLong,
-                at: TEXT_BYTES_MAX,
-            });
-        }
-        let text = std::str::from_utf8(bytes).map_err(|error| JsonError {
-            kind: JsonErrorKind::NotUtf8,
-            at: error.valid_up_to(),
-        })?;
-        Ok(Self {
+    /// A scanner at the start of `text`, which comes out of [`text_of`]. Large and cheap: it is to stay where it is made.
+    #[inline]
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self {
             text,
             at: 0,
             size: 0,
             levels: SmallVec::new(),
             keys: Keys::default(),
             drops: Drops::default(),
-        })
+        }
     }
 
     /// Scans one value and the white space in front of it.
     pub(crate) fn value(&mut self) -> Result<Span, JsonError> {
         self.skip_space();
-        let (start, size, drops) = (self.at, self.size, self.drops.len());
+        let (start, size) = (self.at, self.size);
         self.whole_value()?;
         Ok(Span {
             start,
             end: self.at,
             size: self.size - size,
-            drops: (drops, self.drops.len()),
         })
     }
 
@@ -128,10 +135,11 @@ impl<'a> Scanner<'a> {
     }
 
     /// A value without its duplicate members.
-    pub(crate) fn into_text(mut self, span: Span) -> JsonText<'a> {
-        let text = match self.drops.take(span.drops) {
-            Some(drops) => Cow::Owned(drops.apply(self.text, span.start..span.end)),
-            None => Cow::Borrowed(self.raw(span)),
+    pub(crate) fn checked(&self, span: Span) -> JsonText<'a> {
+        let text = if self.drops.is_empty() {
+            Cow::Borrowed(self.raw(span))
+        } else {
+            self.drops.cut(self.text, span.start..span.end)
         };
         JsonText::new(text, span.size)
     }

@@ -202,3 +202,48 @@ pub fn write_string(out: &mut impl Sink, text: &str) {
     }
     out.put("\"");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn special_bytes_are_found_at_every_offset() {
+        for special in [b'"', b'\\', 0, 0x1f, b'\n'] {
+            for at in 0..40 {
+                let mut bytes = vec![b'x'; 40];
+                bytes[at] = special;
+                bytes[39] = b'"';
+                assert_eq!(plain_prefix(&bytes), at, "{special:#x}");
+            }
+        }
+        // Neighbours of the special values, and bytes that only look like them in the upper half.
+        let plain: Vec<u8> = (0..=0xFF)
+            .filter(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20))
+            .collect();
+        assert_eq!(plain_prefix(&plain), plain.len());
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for text in [
+            "",
+            "plain",
+            "a\"b\\c/d\n\r\t\u{8}\u{c}\u{0}\u{1f}\u{7f}é😀",
+            "\\\"\\\"",
+        ] {
+            let mut json = String::new();
+            write_string(&mut json, text);
+            let found = scan(&json, 0).unwrap();
+            assert_eq!((found.end(), found.decoded_len), (json.len(), text.len()));
+            assert_eq!(decode(&json[1..json.len() - 1]), text);
+        }
+    }
+
+    #[test]
+    fn only_what_has_to_be_escaped_is() {
+        let mut json = String::new();
+        write_string(&mut json, "/é\u{2028}\u{7f}\u{1}\"");
+        assert_eq!(json, "\"/é\u{2028}\u{7f}\\u0001\\\"\"");
+    }
+}

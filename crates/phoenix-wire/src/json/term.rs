@@ -39,16 +39,16 @@ pub(super) fn atom(literal: &str) -> u32 {
     }
 }
 
-/// An integer that fits 128 bits.
-pub(super) fn integer(negative: bool, magnitude: u128) -> u32 {
-    if !negative && magnitude <= 0xFF {
+/// An integer that fits 64 bits beside its sign.
+pub(super) fn integer(negative: bool, magnitude: u64) -> u32 {
+    if magnitude <= 0xFF && (!negative || magnitude == 0) {
         return SMALL_INTEGER;
     }
-    let limit = i32::MAX as u128 + u128::from(negative);
+    let limit = i32::MAX as u64 + u64::from(negative);
     if magnitude <= limit {
         5
     } else {
-        big(u64::from(128 - magnitude.leading_zeros()).div_ceil(8))
+        big(u64::from(u64::BITS - magnitude.leading_zeros()).div_ceil(8))
     }
 }
 

@@ -1,16 +1,8 @@
 //! The payload of `phx_join`. Source: protocol-spec/join.md, sections 2 and 3.
 
-use std::fmt;
-
-use super::{OPAQUE_KEY_PREFIX, RawBinding};
+use super::{RawBinding, Replay, TokenChoice};
 use crate::JsonText;
 use crate::json::{self, Kind};
-
-/// Most messages a replay yields, and how many it yields if the client does not say.
-pub const REPLAY_LIMIT_MAX: u8 = 25;
-
-/// Milliseconds since the epoch that a calendar with years of four digits, before or after year 0, can show.
-const SINCE_MS: std::ops::RangeInclusive<i64> = -377_705_116_800_000..=253_402_300_799_999;
 
 /// What a client asks for with a join.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,24 +23,6 @@ pub struct JoinPayload {
     pub extensions: String,
 }
 
-/// Which token a channel runs on.
-#[derive(Clone, PartialEq, Eq)]
-pub enum TokenChoice {
-    /// The token of the connection.
-    Connection,
-    /// A token of its own. Any string, also an empty one, which then fails as malformed.
-    Own(String),
-}
-
-impl fmt::Debug for TokenChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Connection => "Connection",
-            Self::Own(_) => "Own(…)",
-        })
-    }
-}
-
 /// `config.broadcast`
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BroadcastConfig {
@@ -60,32 +34,6 @@ pub struct BroadcastConfig {
     pub replay: Replay,
     /// The client wants to know when broadcasts from the database flow.
     pub replication_ready: bool,
-}
-
-/// `config.broadcast.replay`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Replay {
-    /// The member is absent.
-    #[default]
-    Absent,
-    /// Present, but no object: a private channel goes without replay. A public channel is refused even so.
-    Ignored,
-    /// An object that does not say what it wants: a private channel is refused.
-    Invalid,
-    /// The newest `limit` messages since an instant.
-    Window {
-        /// Milliseconds since the epoch.
-        since_ms: i64,
-        /// `1..=REPLAY_LIMIT_MAX`
-        limit: u8,
-    },
-}
-
-impl Replay {
-    /// True if the member is there with any value, null included. Public channels are refused then.
-    pub fn is_present(self) -> bool {
-        self != Self::Absent
-    }
 }
 
 /// `config.presence`
@@ -148,7 +96,7 @@ impl JoinPayload {
         let section = |name| json::member(config, name);
 
         Ok(Self {
-            token: choose_token(text),
+            token: TokenChoice::parse(text),
             legacy,
             private: flag(section("private")),
             broadcast: parse_broadcast(object_or_null("config.broadcast", section("broadcast"))?),
@@ -174,22 +122,6 @@ fn object_or_null<'a>(what: &'static str, value: Option<&'a str>) -> Result<&'a 
     }
 }
 
-/// The first of `access_token` and `user_token` that is set decides whether an opaque key is meant; a token is taken
-/// from `user_token` first. That is as odd as it is in the reference.
-fn choose_token(payload: &str) -> TokenChoice {
-    let access = json::member(payload, "access_token").filter(|value| json::is_truthy(value));
-    let user = json::member(payload, "user_token").filter(|value| json::is_truthy(value));
-    let as_string = |value: Option<&str>| value.and_then(json::string).map(|text| text.into_owned());
-
-    let is_opaque = as_string(access.or(user)).is_some_and(|token| token.starts_with(OPAQUE_KEY_PREFIX));
-    if is_opaque {
-        return TokenChoice::Connection;
-    }
-    as_string(user)
-        .or_else(|| as_string(access))
-        .map_or(TokenChoice::Connection, TokenChoice::Own)
-}
-
 /// True for `true` and for the string `true` in any letter case; false for anything else.
 fn flag(value: Option<&str>) -> bool {
     value.is_some_and(|value| {
@@ -202,47 +134,9 @@ fn parse_broadcast(config: &str) -> BroadcastConfig {
     BroadcastConfig {
         ack: flag(member("ack")),
         self_: flag(member("self")),
-        replay: member("replay").map_or(Replay::Absent, parse_replay),
+        replay: Replay::parse(member("replay")),
         replication_ready: member("replication_ready").is_some_and(json::is_truthy),
     }
-}
-
-fn parse_replay(value: &str) -> Replay {
-    if json::kind(value) != Kind::Object {
-        return Replay::Ignored;
-    }
-    let since = json::member(value, "since").and_then(integer);
-    let limit = match json::member(value, "limit").filter(|limit| json::is_truthy(limit)) {
-        Some(limit) => integer(limit),
-        None => Some(i128::from(REPLAY_LIMIT_MAX)),
-    };
-    let (Some(since), Some(limit)) = (since, limit) else {
-        return Replay::Invalid;
-    };
-    match i64::try_from(since) {
-        Ok(since_ms) if SINCE_MS.contains(&since_ms) => {
-            let limit = limit.clamp(1, i128::from(REPLAY_LIMIT_MAX));
-            Replay::Window {
-                since_ms,
-                limit: u8::try_from(limit).unwrap_or(REPLAY_LIMIT_MAX),
-            }
-        }
-        _ => Replay::Invalid,
-    }
-}
-
-/// An integer; one beyond 128 bits becomes the nearest that fits, which is as far out of every range.
-fn integer(value: &str) -> Option<i128> {
-    let digits = value.strip_prefix('-').unwrap_or(value);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let beyond = if value.starts_with('-') {
-        i128::MIN
-    } else {
-        i128::MAX
-    };
-    Some(value.parse().unwrap_or(beyond))
 }
 
 fn parse_presence(config: &str) -> Result<PresenceConfig, PayloadShape> {
@@ -273,4 +167,232 @@ fn parse_changes(value: &str) -> Result<Vec<RawBinding>, PayloadShape> {
                 .ok_or_else(|| PayloadShape::new("an entry of config.postgres_changes", "an object", entry))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<JoinPayload, String> {
+        let payload = json::check(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
+        JoinPayload::parse(&payload).map_err(|shape| shape.to_string())
+    }
+
+    fn join(text: &str) -> JoinPayload {
+        parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    fn key(value: &str) -> PresenceKey {
+        join(&format!(r#"{{"config":{{"presence":{{"key":{value}}}}}}}"#))
+            .presence
+            .key
+    }
+
+    fn given(key: &str) -> PresenceKey {
+        PresenceKey::Given(key.to_owned())
+    }
+
+    #[test]
+    fn nothing_is_required() {
+        let expected = JoinPayload {
+            token: TokenChoice::Connection,
+            legacy: false,
+            private: false,
+            broadcast: BroadcastConfig::default(),
+            presence: PresenceConfig {
+                enabled: false,
+                key: PresenceKey::Generated,
+            },
+            changes: Vec::new(),
+            extensions: "{}".to_owned(),
+        };
+        for text in [r#"{"config":{}}"#, r#"{"config":null}"#] {
+            assert_eq!(join(text), expected, "{text}");
+        }
+        for text in [
+            r#"{"config":{"broadcast":null,"presence":null,"postgres_changes":null}}"#,
+            r#"{"config":{"future":{"x":1},"broadcast":{},"presence":{}},"version":"realtime-js/9","other":[1]}"#,
+        ] {
+            let found = join(text);
+            assert_eq!(
+                JoinPayload {
+                    extensions: "{}".to_owned(),
+                    ..found.clone()
+                },
+                expected,
+                "{text}"
+            );
+            assert_eq!(Some(found.extensions.as_str()), json::member(text, "config"));
+        }
+        assert_eq!(
+            join("{}"),
+            JoinPayload {
+                legacy: true,
+                ..expected
+            }
+        );
+    }
+
+    #[test]
+    fn a_complete_config_is_read() {
+        let join = join(
+            r#"{"config":{"private":true,
+                "broadcast":{"ack":true,"self":true,"replay":{"since":5,"limit":3},"replication_ready":true},
+                "presence":{"key":"me","enabled":true},
+                "postgres_changes":[{"event":"INSERT","schema":"public"},null,{"event":"*"}]}}"#,
+        );
+        assert!(
+            join.private && join.broadcast.ack && join.broadcast.self_ && join.broadcast.replication_ready
+        );
+        assert_eq!(
+            join.broadcast.replay,
+            Replay::Window {
+                since_ms: 5,
+                limit: 3
+            }
+        );
+        assert_eq!(
+            join.presence,
+            PresenceConfig {
+                enabled: true,
+                key: given("me")
+            }
+        );
+        let changes: Vec<_> = join.changes.iter().map(RawBinding::as_str).collect();
+        assert_eq!(
+            changes,
+            [r#"{"event":"INSERT","schema":"public"}"#, r#"{"event":"*"}"#]
+        );
+    }
+
+    #[test]
+    fn flags_are_flexible_and_fall_back_to_false() {
+        for (value, set) in [
+            ("true", true),
+            (r#""true""#, true),
+            (r#""TRUE""#, true),
+            (r#""True""#, true),
+            ("false", false),
+            (r#""false""#, false),
+            (r#""FALSE""#, false),
+            ("null", false),
+            ("1", false),
+            (r#""yes""#, false),
+            (r#""""#, false),
+            (r#""1""#, false),
+            ("{}", false),
+            ("[true]", false),
+        ] {
+            let join = join(&format!(
+                r#"{{"config":{{"private":{value},"broadcast":{{"ack":{value},"self":{value}}},"presence":{{"enabled":{value}}}}}}}"#
+            ));
+            let flags = [
+                join.private,
+                join.broadcast.ack,
+                join.broadcast.self_,
+                join.presence.enabled,
+            ];
+            assert_eq!(flags, [set; 4], "{value}");
+        }
+    }
+
+    #[test]
+    fn one_bad_flag_leaves_the_others_alone() {
+        let join = join(r#"{"config":{"private":"yes","broadcast":{"ack":"test","self":true}}}"#);
+        assert_eq!(
+            (join.private, join.broadcast.ack, join.broadcast.self_),
+            (false, false, true)
+        );
+    }
+
+    #[test]
+    fn replication_ready_is_on_for_anything_set() {
+        for (value, on) in [
+            ("true", true),
+            (r#""false""#, true),
+            ("0", true),
+            ("{}", true),
+            ("false", false),
+            ("null", false),
+        ] {
+            let text = format!(r#"{{"config":{{"broadcast":{{"replication_ready":{value}}}}}}}"#);
+            assert_eq!(join(&text).broadcast.replication_ready, on, "{value}");
+        }
+    }
+
+    #[test]
+    fn containers_of_the_wrong_type_end_the_join() {
+        for text in [
+            "7",
+            "null",
+            "[]",
+            r#""x""#,
+            r#"{"config":["x"]}"#,
+            r#"{"config":"x"}"#,
+            r#"{"config":7}"#,
+            r#"{"config":false}"#,
+            r#"{"config":[]}"#,
+            r#"{"config":{"broadcast":"str"}}"#,
+            r#"{"config":{"broadcast":[]}}"#,
+            r#"{"config":{"broadcast":false}}"#,
+            r#"{"config":{"postgres_changes":["x"]}}"#,
+            r#"{"config":{"postgres_changes":[{},7]}}"#,
+            r#"{"config":{"presence":{"key":{}}}}"#,
+            r#"{"config":{"presence":{"key":[1]}}}"#,
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+        assert_eq!(
+            parse(r#"{"config":{"postgres_changes":["x"]}}"#),
+            Err("expected an entry of config.postgres_changes to be an object, got a string".to_owned())
+        );
+    }
+
+    #[test]
+    fn other_containers_of_the_wrong_type_count_as_absent() {
+        for text in [
+            r#"{"config":{"presence":"str"}}"#,
+            r#"{"config":{"presence":[]}}"#,
+            r#"{"config":{"postgres_changes":{}}}"#,
+            r#"{"config":{"postgres_changes":"x"}}"#,
+            r#"{"config":{"postgres_changes":[null]}}"#,
+        ] {
+            let join = join(text);
+            assert_eq!(
+                (join.changes.len(), join.presence.key),
+                (0, PresenceKey::Generated),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn presence_keys_become_text() {
+        for (value, expected) in [
+            ("null", PresenceKey::Generated),
+            (r#""""#, PresenceKey::Generated),
+            (r#""a""#, given("a")),
+            (r#""\u00e9""#, given("é")),
+            (r#"" ""#, given(" ")),
+            ("7", given("7")),
+            ("1.50", given("1.50")),
+            ("false", given("false")),
+        ] {
+            assert_eq!(key(value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn debug_output_shows_no_token() {
+        assert!(!format!("{:?}", join(r#"{"access_token":"secret"}"#)).contains("secret"));
+    }
+
+    #[test]
+    fn an_accepted_join_echoes_its_bindings() {
+        assert_eq!(join_ok(&[]), r#"{"postgres_changes":[]}"#);
+        assert_eq!(
+            join_ok(&[r#"{"id":1}"#.to_owned(), r#"{"id":2}"#.to_owned()]),
+            r#"{"postgres_changes":[{"id":1},{"id":2}]}"#
+        );
+    }
 }

@@ -8,17 +8,16 @@ pub mod broadcast;
 pub mod changes;
 mod join;
 mod presence;
+mod replay;
 mod system;
 mod token;
 
 pub use binding::{RawBinding, binding_id, binding_with_id};
-pub use join::{
-    BroadcastConfig, JoinPayload, PayloadShape, PresenceConfig, PresenceKey, REPLAY_LIMIT_MAX, Replay,
-    TokenChoice, join_ok,
-};
+pub use join::{BroadcastConfig, JoinPayload, PayloadShape, PresenceConfig, PresenceKey, join_ok};
 pub use presence::{PresencePush, TrackPayload};
+pub use replay::{REPLAY_LIMIT_MAX, Replay};
 pub use system::{EMPTY_OBJECT, channel_crash, system};
-pub use token::TokenPush;
+pub use token::{TokenChoice, TokenPush};
 
 /// What opaque API keys start with. As a token they are passed over: they are no JWTs.
 /// Source: protocol-spec/auth.md, section 3.

@@ -1,10 +1,48 @@
-//! The payload of `access_token` pushes. Source: protocol-spec/auth.md, section 5.
+//! Tokens clients send: with a join, and in `access_token` pushes. Source: protocol-spec/auth.md, sections 1 and 5.
 
 use std::fmt;
 
 use super::OPAQUE_KEY_PREFIX;
 use crate::JsonText;
 use crate::json;
+
+/// Which token a channel runs on.
+#[derive(Clone, PartialEq, Eq)]
+pub enum TokenChoice {
+    /// The token of the connection.
+    Connection,
+    /// A token of its own. Any string, also an empty one, which then fails as malformed.
+    Own(String),
+}
+
+impl fmt::Debug for TokenChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connection => "Connection",
+            Self::Own(_) => "Own(…)",
+        })
+    }
+}
+
+impl TokenChoice {
+    /// Reads the text of a join payload.
+    ///
+    /// The first of `access_token` and `user_token` that is set decides whether an opaque key is meant; a token is
+    /// taken from `user_token` first. That is as odd as it is in the reference.
+    pub(super) fn parse(payload: &str) -> Self {
+        let access = json::member(payload, "access_token").filter(|value| json::is_truthy(value));
+        let user = json::member(payload, "user_token").filter(|value| json::is_truthy(value));
+        let as_string = |value: Option<&str>| value.and_then(json::string).map(|text| text.into_owned());
+
+        let is_opaque = as_string(access.or(user)).is_some_and(|token| token.starts_with(OPAQUE_KEY_PREFIX));
+        if is_opaque {
+            return TokenChoice::Connection;
+        }
+        as_string(user)
+            .or_else(|| as_string(access))
+            .map_or(TokenChoice::Connection, TokenChoice::Own)
+    }
+}
 
 /// What an `access_token` push says. None of them is ever answered.
 #[derive(Clone, PartialEq, Eq)]
@@ -46,6 +84,35 @@ impl fmt::Debug for TokenPush {
 mod tests {
     use super::*;
 
+    fn choose(text: &str) -> Option<String> {
+        match TokenChoice::parse(text) {
+            TokenChoice::Connection => None,
+            TokenChoice::Own(token) => Some(token),
+        }
+    }
+
+    #[test]
+    fn the_token_is_chosen_as_the_reference_chooses() {
+        for (text, expected) in [
+            (r#"{}"#, None),
+            (r#"{"access_token":"a"}"#, Some("a")),
+            (r#"{"user_token":"u"}"#, Some("u")),
+            (r#"{"access_token":"a","user_token":"u"}"#, Some("u")),
+            (r#"{"access_token":""}"#, Some("")),
+            (r#"{"access_token":"sb_x"}"#, None),
+            (r#"{"user_token":"sb_x"}"#, None),
+            (r#"{"access_token":"sb_x","user_token":"u"}"#, None),
+            (r#"{"access_token":"a","user_token":"sb_x"}"#, Some("sb_x")),
+            (r#"{"access_token":null,"user_token":"sb_x"}"#, None),
+            (r#"{"access_token":true}"#, None),
+            (r#"{"access_token":7,"user_token":"u"}"#, Some("u")),
+            (r#"{"access_token":"a","user_token":7}"#, Some("a")),
+            (r#"{"access_token":null}"#, None),
+        ] {
+            assert_eq!(choose(text).as_deref(), expected, "{text}");
+        }
+    }
+
     #[test]
     fn only_strings_that_are_no_opaque_keys_are_tokens() {
         for (text, push) in [
@@ -73,5 +140,6 @@ mod tests {
     #[test]
     fn debug_output_shows_no_token() {
         assert_eq!(format!("{:?}", TokenPush::Token("secret".to_owned())), "Token(…)");
+        assert_eq!(format!("{:?}", TokenChoice::Own("secret".to_owned())), "Own(…)");
     }
 }
