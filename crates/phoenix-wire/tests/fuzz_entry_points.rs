@@ -15,7 +15,7 @@ mod json_check;
 
 use serde_json::Value;
 
-const ITERATIONS: u32 = 10_000;
+const ITERATIONS: u32 = 20_000;
 
 #[test]
 fn any_json_text_is_judged_as_another_parser_judges_it() {
