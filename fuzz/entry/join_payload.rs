@@ -2,7 +2,7 @@
 
 use phoenix_wire::json;
 use phoenix_wire::payload::{
-    JoinPayload, PresencePush, TokenPush, TrackPayload, binding_id, binding_with_id, broadcast, changes,
+    JoinPayload, PresencePayload, PresencePush, TokenPush, binding_id, binding_with_id, broadcast, changes,
     join_ok,
 };
 
@@ -10,12 +10,9 @@ use phoenix_wire::payload::{
 pub(crate) fn run(data: &[u8]) {
     let Ok(payload) = json::check(data) else { return };
 
-    if let PresencePush::Track {
-        payload: TrackPayload::Object(track),
-    } = PresencePush::parse(&payload)
-    {
-        assert!(track.is_object());
-        assert!(track.term_size() < payload.term_size());
+    if let PresencePush::Track(PresencePayload::Object { json, term_size }) = PresencePush::parse(&payload) {
+        assert!(json.starts_with('{'));
+        assert!(term_size < payload.term_size());
     }
     let _ = TokenPush::parse(&payload);
     let _ = broadcast::message_id(&payload);

@@ -1,9 +1,9 @@
 //! The event names that mean something to the protocol. Any other name passes through as it is.
 
 /// Client: open a channel. Source: protocol-spec/wire.md, section 6.
-pub const PHX_JOIN: &str = "phx_join";
+pub const JOIN: &str = "phx_join";
 /// Client: close a channel.
-pub const PHX_LEAVE: &str = "phx_leave";
+pub const LEAVE: &str = "phx_leave";
 /// Client, on [`PHOENIX_TOPIC`]: the connection is alive.
 pub const HEARTBEAT: &str = "heartbeat";
 /// Client: a new token for the channel. Never answered.
@@ -13,11 +13,11 @@ pub const PRESENCE: &str = "presence";
 /// Both ways: a message of the application.
 pub const BROADCAST: &str = "broadcast";
 /// Server: the answer to a push.
-pub const PHX_REPLY: &str = "phx_reply";
+pub const REPLY: &str = "phx_reply";
 /// Server: the channel is closed in good order.
-pub const PHX_CLOSE: &str = "phx_close";
+pub const CLOSE: &str = "phx_close";
 /// Server: the channel is gone by a failure.
-pub const PHX_ERROR: &str = "phx_error";
+pub const ERROR: &str = "phx_error";
 /// Server: a notice about the channel.
 pub const SYSTEM: &str = "system";
 /// Server: everybody who is present.

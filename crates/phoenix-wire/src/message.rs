@@ -112,6 +112,11 @@ pub enum Name<'a> {
 }
 
 impl<'a> Name<'a> {
+    /// A name the server knows.
+    pub const fn text(text: &'a str) -> Self {
+        Self::Text(Cow::Borrowed(text))
+    }
+
     /// The string; `None` for a value of another type.
     pub fn as_text(&self) -> Option<&str> {
         match self {
@@ -134,12 +139,6 @@ impl<'a> Name<'a> {
             Self::Text(text) => text.len() + 2,
             Self::Other(text) => text.len(),
         }
-    }
-}
-
-impl<'a> From<&'a str> for Name<'a> {
-    fn from(text: &'a str) -> Self {
-        Self::Text(Cow::Borrowed(text))
     }
 }
 

@@ -1,5 +1,7 @@
 //! The fuzz targets of this crate, run for a moment over mutations of the vectors. See `fuzz/README.md`.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "../../../fuzz/bounded.rs"]
 mod bounded;
 #[path = "../../../fuzz/entry/decode_v1.rs"]

@@ -1,5 +1,7 @@
 //! What a reader makes of frames, whole and in pieces, and what it keeps of them.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::ops::ControlFlow;
 
 use proptest::prelude::*;

@@ -1,5 +1,7 @@
 //! The vectors of `protocol-spec/vectors/websocket.json`.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::ops::ControlFlow;
 
 use serde_json::{Value, json};

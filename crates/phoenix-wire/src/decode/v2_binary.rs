@@ -35,8 +35,8 @@ fn decode_push(bytes: &[u8]) -> Result<Incoming<'_>, Malformed> {
     Ok(Incoming {
         join_ref: RefView::Text(join_ref),
         reference: RefView::Text(reference),
-        topic: Name::from(topic),
-        event: Name::from(event),
+        topic: Name::text(topic),
+        event: Name::text(event),
         payload: Payload::Binary(fields.0),
     })
 }
@@ -62,8 +62,8 @@ fn decode_user_broadcast(bytes: &[u8]) -> Result<Incoming<'_>, Malformed> {
     Ok(Incoming {
         join_ref: RefView::Text(join_ref),
         reference: RefView::Text(reference),
-        topic: Name::from(topic),
-        event: Name::from(event::BROADCAST),
+        topic: Name::text(topic),
+        event: Name::text(event::BROADCAST),
         payload: Payload::UserBroadcast(UserBroadcast {
             event,
             encoding,

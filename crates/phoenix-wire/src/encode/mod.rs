@@ -43,7 +43,7 @@ pub fn message(
     event: &str,
     payload: &str,
 ) -> Frame {
-    message_named(version, join_ref, reference, &Name::from(topic), event, payload)
+    message_named(version, join_ref, reference, &Name::text(topic), event, payload)
 }
 
 /// As [`message`], on a topic that may be any JSON value: it is echoed as the client sent it.
@@ -81,7 +81,7 @@ pub fn reply(
         join_ref,
         reference,
         topic,
-        event::PHX_REPLY,
+        event::REPLY,
         payload_hint,
         |frame| {
             frame.extend_str(r#"{"status":""#);
@@ -116,7 +116,7 @@ pub fn user_broadcast_text_on(
     payload_json: &str,
 ) -> Frame {
     let payload_hint = event.len() + payload_json.len() + meta.map_or(0, str::len) + ENVELOPE_BYTES;
-    let topic = Name::from(topic);
+    let topic = Name::text(topic);
     write(
         version,
         join_ref,

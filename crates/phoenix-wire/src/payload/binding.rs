@@ -17,7 +17,7 @@ impl RawBinding {
 
     /// The binding a join without `config` asks for: `schema`, `schema:table` or `schema:table:filter` as sub-topic.
     /// Source: protocol-spec/join.md, section 8.
-    pub fn from_topic(sub_topic: &str) -> Self {
+    pub fn of_topic(sub_topic: &str) -> Self {
         let mut text =
             String::with_capacity(sub_topic.len() + r#"{"schema":"","table":"","filter":""}"#.len());
         text.put("{");
@@ -122,7 +122,7 @@ mod tests {
             ),
             ("a\":", r#"{"schema":"a\"","table":""}"#),
         ] {
-            assert_eq!(RawBinding::from_topic(topic).as_str(), text);
+            assert_eq!(RawBinding::of_topic(topic).as_str(), text);
         }
     }
 }

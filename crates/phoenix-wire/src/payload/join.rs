@@ -9,7 +9,7 @@ use crate::json::{self, Kind};
 pub struct JoinPayload {
     /// The token the channel runs on.
     pub token: TokenChoice,
-    /// There is no `config`: the topic itself is a binding, see [`RawBinding::from_topic`].
+    /// There is no `config`: the topic itself is a binding, see [`RawBinding::of_topic`].
     pub legacy: bool,
     /// The channel is subject to policies.
     pub private: bool,

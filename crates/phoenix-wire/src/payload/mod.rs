@@ -14,9 +14,9 @@ mod token;
 
 pub use binding::{RawBinding, binding_id, binding_with_id};
 pub use join::{BroadcastConfig, JoinPayload, PayloadShape, PresenceConfig, PresenceKey, join_ok};
-pub use presence::{PresencePush, TrackPayload};
+pub use presence::{PresencePayload, PresencePush};
 pub use replay::{REPLAY_LIMIT_MAX, Replay};
-pub use system::{EMPTY_OBJECT, channel_crash, system};
+pub use system::{EMPTY_OBJECT, system};
 pub use token::{TokenChoice, TokenPush};
 
 /// What opaque API keys start with. As a token they are passed over: they are no JWTs.

@@ -1,20 +1,15 @@
 //! The payload of `presence` pushes. Source: protocol-spec/presence.md, section 1.
 
-use std::borrow::Cow;
-
 use crate::JsonText;
 use crate::json;
 
 /// What a client wants of presence.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PresencePush<'a> {
     /// No object, or no `event`: answered ok, nothing done, not counted.
     Nothing,
     /// Track, or update what is tracked.
-    Track {
-        /// What to track.
-        payload: TrackPayload<'a>,
-    },
+    Track(PresencePayload<'a>),
     /// Stop tracking.
     Untrack,
     /// An event this protocol does not know: answered with an error.
@@ -24,10 +19,15 @@ pub enum PresencePush<'a> {
 }
 
 /// The `payload` of a track.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TrackPayload<'a> {
-    /// An object; `{}` if the member is absent. Its own [`JsonText::term_size`] is what the limit is for.
-    Object(JsonText<'a>),
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PresencePayload<'a> {
+    /// An object; `{}` if the member is absent.
+    Object {
+        /// The object's text.
+        json: &'a str,
+        /// What the payload limit is for: see [`JsonText::term_size`].
+        term_size: usize,
+    },
     /// Anything else, null included: answered with an error.
     NotAnObject,
 }
@@ -43,9 +43,7 @@ impl<'a> PresencePush<'a> {
             return Self::EventNotText;
         };
         if event.eq_ignore_ascii_case("track") {
-            Self::Track {
-                payload: TrackPayload::parse(json::member(text, "payload")),
-            }
+            Self::Track(PresencePayload::parse(json::member(text, "payload")))
         } else if event.eq_ignore_ascii_case("untrack") {
             Self::Untrack
         } else {
@@ -54,20 +52,16 @@ impl<'a> PresencePush<'a> {
     }
 }
 
-impl<'a> TrackPayload<'a> {
+impl<'a> PresencePayload<'a> {
     fn parse(value: Option<&'a str>) -> Self {
-        // Checked a second time for its size alone.
-        match json::check(value.unwrap_or("{}").as_bytes()) {
-            Ok(payload) if payload.is_object() => Self::Object(payload),
+        let json = value.unwrap_or("{}");
+        // Scanned a second time, for its size alone.
+        match json::check(json.as_bytes()) {
+            Ok(payload) if payload.is_object() => Self::Object {
+                json,
+                term_size: payload.term_size(),
+            },
             Ok(_) | Err(_) => Self::NotAnObject,
-        }
-    }
-
-    /// The object's text.
-    pub fn into_object(self) -> Option<Cow<'a, str>> {
-        match self {
-            Self::Object(payload) => Some(payload.into_cow()),
-            Self::NotAnObject => None,
         }
     }
 }
@@ -79,12 +73,8 @@ mod tests {
     fn parse(text: &str) -> String {
         let payload = json::check(text.as_bytes()).unwrap();
         match PresencePush::parse(&payload) {
-            PresencePush::Track { payload } => {
-                format!(
-                    "track {}",
-                    payload.into_object().unwrap_or("not an object".into())
-                )
-            }
+            PresencePush::Track(PresencePayload::Object { json, .. }) => format!("track {json}"),
+            PresencePush::Track(PresencePayload::NotAnObject) => "track not an object".to_owned(),
             other => format!("{other:?}"),
         }
     }
@@ -118,12 +108,10 @@ mod tests {
     #[test]
     fn the_size_of_a_track_is_that_of_its_payload() {
         let push = json::check(br#"{"event":"track","payload":{"x":"yy"}}"#).unwrap();
-        let PresencePush::Track {
-            payload: TrackPayload::Object(payload),
-        } = PresencePush::parse(&push)
+        let PresencePush::Track(PresencePayload::Object { term_size, .. }) = PresencePush::parse(&push)
         else {
             panic!("a track with an object");
         };
-        assert_eq!(payload.term_size(), 1 + 5 + (5 + 1) + (5 + 2));
+        assert_eq!(term_size, 1 + 5 + (5 + 1) + (5 + 2));
     }
 }

@@ -1,9 +1,7 @@
-//! Notices about a channel: `system` payloads and the payload of `phx_error`.
-//! Source: protocol-spec/errors-and-limits.md, sections 1 and 4.
+//! Notices about a channel. Source: protocol-spec/errors-and-limits.md, sections 1 and 4.
 
 use crate::Status;
 use crate::json::{Sink, write_string};
-use crate::refusal::CHANNEL_CRASH;
 
 /// The payload of messages that say everything by their event: `phx_close`, an accepted push.
 pub const EMPTY_OBJECT: &str = "{}";
@@ -26,11 +24,6 @@ pub fn system(extension: &str, ok: bool, message: &str, channel: Option<&str>) -
     payload
 }
 
-/// The payload of `phx_error`.
-pub fn channel_crash() -> String {
-    crate::refusal::reason_response(CHANNEL_CRASH)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,10 +38,5 @@ mod tests {
             system("system", true, "Server requested disconnect", None),
             r#"{"message":"Server requested disconnect","status":"ok","extension":"system"}"#
         );
-    }
-
-    #[test]
-    fn a_crash_says_so() {
-        assert_eq!(channel_crash(), r#"{"reason":"channel_crash"}"#);
     }
 }

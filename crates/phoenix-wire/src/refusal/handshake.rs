@@ -29,7 +29,7 @@ pub enum HandshakeRefusal {
         kid: String,
     },
     /// The tenant has as many users as it may have.
-    TooManyUsers,
+    TooManyConnectedUsers,
     /// The tenant's join rate is exceeded.
     TooManyJoins,
     /// Anything else: a claim that does not hold, a failure of ours.
@@ -49,7 +49,7 @@ impl HandshakeRefusal {
             | Self::TokenUnknownKey { .. } => 401,
             Self::UnsupportedVersion | Self::TenantSuspended => 403,
             Self::TenantNotFound => 404,
-            Self::TooManyUsers | Self::TooManyJoins => 429,
+            Self::TooManyConnectedUsers | Self::TooManyJoins => 429,
             Self::Other => 500,
         }
     }
@@ -67,7 +67,7 @@ impl HandshakeRefusal {
             Self::TokenSignature => super::TOKEN_SIGNATURE,
             Self::TokenNoSigner => super::TOKEN_NO_SIGNER,
             Self::TokenUnknownKey { kid } => return Cow::Owned(super::unknown_key(kid)),
-            Self::TooManyUsers => super::TOO_MANY_USERS,
+            Self::TooManyConnectedUsers => super::TOO_MANY_USERS,
             Self::TooManyJoins => super::TOO_MANY_JOINS,
             Self::Other => "Error connecting to Realtime",
         })
@@ -98,7 +98,7 @@ impl HandshakeRefusal {
             Self::TokenSignature | Self::TokenNoSigner | Self::TokenUnknownKey { .. } | Self::Other => {
                 "ErrorConnectingToWebsocket"
             }
-            Self::TooManyUsers => "ConnectionRateLimitReached",
+            Self::TooManyConnectedUsers => "ConnectionRateLimitReached",
             Self::TooManyJoins => "JoinsRateLimitReached",
         }
     }
@@ -177,7 +177,7 @@ mod tests {
                 r#"{"error":"Failed to generate JWT signer for key ID (kid) \"rsa-9\", check your JWT secret or JWKS configuration"}"#,
             ),
             (
-                HandshakeRefusal::TooManyUsers,
+                HandshakeRefusal::TooManyConnectedUsers,
                 429,
                 r#"{"error":"Too many connected users"}"#,
             ),

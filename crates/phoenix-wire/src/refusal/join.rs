@@ -6,7 +6,7 @@ pub enum JoinRefusal {
     /// The sub-topic is empty.
     TopicNameRequired,
     /// The server is shutting down.
-    Restarting,
+    RealtimeRestarting,
     /// The tenant is gone. Closes the connection.
     TenantNotFound,
     /// The tenant is suspended.
@@ -14,7 +14,7 @@ pub enum JoinRefusal {
     /// The tenant has private channels only.
     PrivateOnly,
     /// The tenant has as many users as it may have.
-    TooManyUsers,
+    TooManyConnectedUsers,
     /// The tenant's join rate is exceeded. Closes the connection.
     TooManyJoins,
     /// The connection has as many channels as it may have.
@@ -86,9 +86,9 @@ impl JoinRefusal {
         }
     }
 
-    /// The response of the reply.
+    /// The response of the reply. JSON text.
     pub fn response(&self) -> String {
-        super::reason_response(&self.reason())
+        super::object("reason", &self.reason())
     }
 
     /// True if the connection is closed right after the reply, with [`crate::close::CloseReason::Refused`].
@@ -100,11 +100,11 @@ impl JoinRefusal {
     pub fn code(&self) -> &'static str {
         match self {
             Self::TopicNameRequired => "TopicNameRequired",
-            Self::Restarting => "RealtimeRestarting",
+            Self::RealtimeRestarting => "RealtimeRestarting",
             Self::TenantNotFound => "TenantNotFound",
             Self::TenantSuspended => "RealtimeDisabledForTenant",
             Self::PrivateOnly => "PrivateOnly",
-            Self::TooManyUsers => "ConnectionRateLimitReached",
+            Self::TooManyConnectedUsers => "ConnectionRateLimitReached",
             Self::TooManyJoins => "ClientJoinRateLimitReached",
             Self::TooManyChannels => "ChannelRateLimitReached",
             Self::TokenMalformed => "MalformedJWT",
@@ -133,11 +133,11 @@ impl JoinRefusal {
     fn text(&self) -> String {
         match self {
             Self::TopicNameRequired => "You must provide a topic name",
-            Self::Restarting => "Realtime is restarting, please standby",
+            Self::RealtimeRestarting => "Realtime is restarting, please standby",
             Self::TenantNotFound => "Tenant with the given ID does not exist",
             Self::TenantSuspended => "Realtime disabled for this tenant",
             Self::PrivateOnly => "This project only allows private channels",
-            Self::TooManyUsers => super::TOO_MANY_USERS,
+            Self::TooManyConnectedUsers => super::TOO_MANY_USERS,
             Self::TooManyJoins => super::TOO_MANY_JOINS,
             Self::TooManyChannels => "Too many channels",
             Self::TokenMalformed => super::TOKEN_MALFORMED,
@@ -180,7 +180,7 @@ mod tests {
                 "TopicNameRequired: You must provide a topic name",
             ),
             (
-                JoinRefusal::Restarting,
+                JoinRefusal::RealtimeRestarting,
                 "RealtimeRestarting: Realtime is restarting, please standby",
             ),
             (
@@ -196,7 +196,7 @@ mod tests {
                 "PrivateOnly: This project only allows private channels",
             ),
             (
-                JoinRefusal::TooManyUsers,
+                JoinRefusal::TooManyConnectedUsers,
                 "ConnectionRateLimitReached: Too many connected users",
             ),
             (

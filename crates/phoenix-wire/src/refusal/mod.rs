@@ -16,14 +16,14 @@ pub use shutdown::Shutdown;
 
 use crate::json::write_string;
 
-/// The answer to a message on a topic that is not joined or cannot be.
-pub const UNMATCHED_TOPIC: &str = "unmatched topic";
-/// The answer to a track whose payload is no object.
-pub const TRACK_NOT_A_MAP: &str = "Presence track payload must be a map";
-/// The response, a bare string, to a broadcast that is too large.
-pub const PAYLOAD_SIZE_EXCEEDED: &str = "payload_size_exceeded";
-/// The reason in `phx_error`.
-pub const CHANNEL_CRASH: &str = "channel_crash";
+/// The response to a message on a topic that is not joined or cannot be. JSON text.
+pub const UNMATCHED_TOPIC: &str = r#"{"reason":"unmatched topic"}"#;
+/// The response to a track whose payload is no object. JSON text.
+pub const TRACK_NOT_A_MAP: &str = r#"{"reason":"Presence track payload must be a map"}"#;
+/// The response to a broadcast that is too large: a bare string. JSON text.
+pub const PAYLOAD_SIZE_EXCEEDED: &str = r#""payload_size_exceeded""#;
+/// The payload of `phx_error`. JSON text.
+pub const CHANNEL_CRASH: &str = r#"{"reason":"channel_crash"}"#;
 /// The notice before a tenant's sockets are closed.
 pub const SERVER_REQUESTED_DISCONNECT: &str = "Server requested disconnect";
 /// The notice that broadcasts from the database flow.
@@ -33,11 +33,6 @@ pub use crate::payload::changes::SUBSCRIBED;
 
 /// The `extension` of notices that concern the channel as a whole.
 pub const SYSTEM_EXTENSION: &str = "system";
-
-/// `{"reason":…}`: the response of a reply, or the payload of `phx_error`.
-pub fn reason_response(reason: &str) -> String {
-    object("reason", reason)
-}
 
 /// The token names a key that the tenant does not have.
 fn unknown_key(kid: &str) -> String {

@@ -32,7 +32,7 @@ pub enum Shutdown {
         topic: String,
     },
     /// The new token may not read something the old one could.
-    ReadRevoked {
+    NoLongerAuthorized {
         /// The sub-topic.
         topic: String,
     },
@@ -49,7 +49,7 @@ pub enum Shutdown {
     /// The tenant's presence rate is exceeded.
     TooManyPresenceMessages,
     /// The channel has used up its presence calls for the time being.
-    PresenceWindow,
+    ClientPresenceLimit,
     /// The tracked payload is too large.
     TrackTooLarge,
     /// Broadcasts from the database did not flow in time.
@@ -75,14 +75,14 @@ impl Shutdown {
                 );
             }
             Self::Unauthorized { topic } => return super::unauthorized(topic),
-            Self::ReadRevoked { topic } => {
+            Self::NoLongerAuthorized { topic } => {
                 return format!("You no longer have permission to read from this Channel topic: {topic}");
             }
             Self::QueryCancelled => "Query was cancelled, please try again",
             Self::MissingPartition | Self::DatabaseUnavailable => super::DATABASE_UNAVAILABLE,
             Self::TooManyMessages => "Too many messages per second",
             Self::TooManyPresenceMessages => "Too many presence messages per second",
-            Self::PresenceWindow => "Client presence rate limit exceeded",
+            Self::ClientPresenceLimit => "Client presence rate limit exceeded",
             Self::TrackTooLarge => "Track message size exceeded",
             Self::ReplicationNotReady => "Replication connection was not established in time",
         }
@@ -125,7 +125,7 @@ mod tests {
                 "You do not have permissions to read from this Channel topic: t",
             ),
             (
-                Shutdown::ReadRevoked {
+                Shutdown::NoLongerAuthorized {
                     topic: "t".to_owned(),
                 },
                 "You no longer have permission to read from this Channel topic: t",
@@ -145,7 +145,10 @@ mod tests {
                 Shutdown::TooManyPresenceMessages,
                 "Too many presence messages per second",
             ),
-            (Shutdown::PresenceWindow, "Client presence rate limit exceeded"),
+            (
+                Shutdown::ClientPresenceLimit,
+                "Client presence rate limit exceeded",
+            ),
             (Shutdown::TrackTooLarge, "Track message size exceeded"),
             (
                 Shutdown::ReplicationNotReady,
