@@ -1,6 +1,8 @@
 #![no_main]
 
-#[path = "../entry/decode_v1.rs"]
-mod decode_v1;
+use phoenix_wire::{MessageKind, Version};
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| decode_v1::run(data));
+#[path = "../entry/decode.rs"]
+mod decode;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| decode::run(Version::V1, MessageKind::Text, data));

@@ -1,6 +1,8 @@
 #![no_main]
 
-#[path = "../entry/decode_v2_text.rs"]
-mod decode_v2_text;
+use phoenix_wire::{MessageKind, Version};
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| decode_v2_text::run(data));
+#[path = "../entry/decode.rs"]
+mod decode;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| decode::run(Version::V2, MessageKind::Text, data));

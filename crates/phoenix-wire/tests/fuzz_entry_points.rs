@@ -4,17 +4,14 @@
 
 #[path = "../../../fuzz/bounded.rs"]
 mod bounded;
-#[path = "../../../fuzz/entry/decode_v1.rs"]
-mod decode_v1;
-#[path = "../../../fuzz/entry/decode_v2_binary.rs"]
-mod decode_v2_binary;
-#[path = "../../../fuzz/entry/decode_v2_text.rs"]
-mod decode_v2_text;
+#[path = "../../../fuzz/entry/decode.rs"]
+mod decode;
 #[path = "../../../fuzz/entry/join_payload.rs"]
 mod join_payload;
 #[path = "../../../fuzz/entry/json_check.rs"]
 mod json_check;
 
+use phoenix_wire::{MessageKind, Version};
 use serde_json::Value;
 
 const ITERATIONS: u32 = 20_000;
@@ -27,17 +24,23 @@ fn any_json_text_is_judged_as_another_parser_judges_it() {
 
 #[test]
 fn any_1_0_0_message_survives_a_round_trip() {
-    bounded::run(&corpus("v1.json"), ITERATIONS, decode_v1::run);
+    bounded::run(&corpus("v1.json"), ITERATIONS, |data| {
+        decode::run(Version::V1, MessageKind::Text, data);
+    });
 }
 
 #[test]
 fn any_2_0_0_text_frame_survives_a_round_trip() {
-    bounded::run(&corpus("v2-text.json"), ITERATIONS, decode_v2_text::run);
+    bounded::run(&corpus("v2-text.json"), ITERATIONS, |data| {
+        decode::run(Version::V2, MessageKind::Text, data);
+    });
 }
 
 #[test]
 fn any_2_0_0_binary_frame_survives_a_round_trip() {
-    bounded::run(&corpus("v2-binary.json"), ITERATIONS, decode_v2_binary::run);
+    bounded::run(&corpus("v2-binary.json"), ITERATIONS, |data| {
+        decode::run(Version::V2, MessageKind::Binary, data);
+    });
 }
 
 #[test]

@@ -92,3 +92,49 @@ pub fn decode(version: Version, kind: MessageKind, bytes: &[u8]) -> Result<Incom
     }
     Ok(incoming)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn v2_text(message: &str) -> Result<(), Malformed> {
+        decode(Version::V2, MessageKind::Text, message.as_bytes()).map(|_| ())
+    }
+
+    #[test]
+    fn a_1_0_0_connection_ignores_the_opcode() {
+        let message = br#"{"topic":"t","event":"e","payload":{},"ref":null}"#;
+        for kind in [MessageKind::Text, MessageKind::Binary] {
+            assert!(decode(Version::V1, kind, message).is_ok());
+        }
+    }
+
+    #[test]
+    fn refs_are_bounded() {
+        let fits = "r".repeat(REF_BYTES_MAX - 2);
+        assert_eq!(v2_text(&format!(r#"["{fits}","{fits}","t","e",{{}}]"#)), Ok(()));
+        assert_eq!(
+            v2_text(&format!(r#"["{fits}r",null,"t","e",{{}}]"#)),
+            Err(Malformed::RefTooLong)
+        );
+        assert_eq!(
+            v2_text(&format!(r#"[null,"{fits}r","t","e",{{}}]"#)),
+            Err(Malformed::RefTooLong)
+        );
+    }
+
+    #[test]
+    fn topics_are_bounded() {
+        let fits = "t".repeat(TOPIC_BYTES_MAX);
+        assert_eq!(v2_text(&format!(r#"[null,null,"{fits}","e",{{}}]"#)), Ok(()));
+        assert_eq!(
+            v2_text(&format!(r#"[null,null,"{fits}t","e",{{}}]"#)),
+            Err(Malformed::TopicTooLong)
+        );
+        let other = format!("[{}0]", "0,".repeat(TOPIC_BYTES_MAX / 2));
+        assert_eq!(
+            v2_text(&format!(r#"[null,null,{other},"e",{{}}]"#)),
+            Err(Malformed::TopicTooLong)
+        );
+    }
+}

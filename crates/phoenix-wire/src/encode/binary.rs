@@ -80,3 +80,29 @@ fn build(header: &[u8], fields: &[&str], payload: &[u8]) -> Frame {
     frame.extend_from_slice(payload);
     frame.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_field_has_up_to_255_bytes() {
+        let fits = "é".repeat(127) + "x";
+        let long = "é".repeat(128);
+        assert_eq!(
+            (fits.len(), long.len()),
+            (HEADER_FIELD_BYTES_MAX, HEADER_FIELD_BYTES_MAX + 1)
+        );
+        let user = |topic, event, meta| user_broadcast_binary(topic, event, meta, Encoding::Json, b"{}");
+        assert!(user(&fits, &fits, &fits).is_ok());
+        for (built, field) in [
+            (user(&long, "e", ""), "topic"),
+            (user("t", &long, ""), "event"),
+            (user("t", "e", &long), "metadata"),
+            (raw_broadcast(&long, "e", b""), "topic"),
+            (raw_broadcast("t", &long, b""), "event"),
+        ] {
+            assert_eq!(built.map(|_| ()), Err(HeaderTooLong { field, len: 256 }));
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use phoenix_wire::{Incoming, MessageKind, Name, Payload, RefView, Version, decode, encode};
 
 /// Decodes `data` and, if it is a message, compares it with what its encoding decodes to.
-pub(crate) fn check(version: Version, kind: MessageKind, data: &[u8]) {
+pub(crate) fn run(version: Version, kind: MessageKind, data: &[u8]) {
     let Ok(incoming) = decode(version, kind, data) else {
         return;
     };
