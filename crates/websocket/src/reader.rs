@@ -132,17 +132,15 @@ impl FrameReader {
             rest = after;
             apply_mask(payload, header.mask, arrived);
 
-            let flow = if take < missing {
+            if take < missing {
                 self.keep(&header, payload, missing);
                 self.frame = Some(OpenFrame {
                     header,
                     arrived: arrived + take,
                 });
                 return Ok(());
-            } else {
-                self.complete(&header, payload, on)?
-            };
-            if flow.is_break() {
+            }
+            if self.complete(&header, payload, on)?.is_break() {
                 return Ok(());
             }
         }

@@ -4,7 +4,6 @@
 //! can do costs `n log n` comparisons and needs no secret hash key.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::ops::Range;
 
 use smallvec::SmallVec;
@@ -101,10 +100,8 @@ impl Key {
         }
     }
 
-    fn cmp_name(&self, other: &Self, text: &str) -> Ordering {
-        self.fingerprint
-            .cmp(&other.fingerprint)
-            .then_with(|| self.name(text).cmp(&other.name(text)))
+    fn has_name_of(&self, other: &Self, text: &str) -> bool {
+        self.fingerprint == other.fingerprint && self.name(text) == other.name(text)
     }
 }
 
@@ -113,7 +110,7 @@ fn mark_pairwise(members: &mut [Key], text: &str) -> bool {
     let mut found = false;
     let mut rest = members;
     while let Some((last, earlier)) = rest.split_last_mut() {
-        if earlier.iter().any(|key| key.cmp_name(last, text).is_eq()) {
+        if earlier.iter().any(|key| key.has_name_of(last, text)) {
             last.duplicate = true;
             found = true;
         }
@@ -122,17 +119,24 @@ fn mark_pairwise(members: &mut [Key], text: &str) -> bool {
     found
 }
 
-/// As [`mark_pairwise`], but leaves the members sorted by name.
+/// As [`mark_pairwise`], for many members.
 fn mark_sorted(members: &mut [Key], text: &str) -> bool {
-    members.sort_unstable_by(|a, b| a.cmp_name(b, text).then(a.separator.cmp(&b.separator)));
+    let mut names: Vec<_> = members
+        .iter()
+        .enumerate()
+        .map(|(index, key)| (key.fingerprint, key.name(text), index))
+        .collect();
+    names.sort_unstable();
     let mut found = false;
-    let mut previous: Option<Key> = None;
-    for member in members {
-        if previous.is_some_and(|previous| previous.cmp_name(member, text).is_eq()) {
+    for pair in names.windows(2) {
+        // Of equal names the first member sorts first.
+        if let [(_, earlier, _), (_, name, index)] = pair
+            && earlier == name
+            && let Some(member) = members.get_mut(*index)
+        {
             member.duplicate = true;
             found = true;
         }
-        previous = Some(*member);
     }
     found
 }
@@ -163,8 +167,7 @@ impl Drops {
 
     /// Adds the duplicates among `members` and returns their term size. `brace` and `size` are where the last member
     /// ends.
-    fn collect(&mut self, members: &mut [Key], brace: usize, size: u32) -> u32 {
-        members.sort_unstable_by_key(|key| key.separator);
+    fn collect(&mut self, members: &[Key], brace: usize, size: u32) -> u32 {
         let mut dropped = 0;
         let (mut end, mut end_size) = (brace as u32, size);
         for member in members.iter().rev() {

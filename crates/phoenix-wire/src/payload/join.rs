@@ -4,6 +4,9 @@ use super::{RawBinding, Replay, TokenChoice};
 use crate::JsonText;
 use crate::json::{self, Kind};
 
+/// Most bindings of a join. The reference has no bound; each costs a row in the database and an entry in the reply.
+pub const BINDINGS_MAX: usize = 1000;
+
 /// What a client asks for with a join.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JoinPayload {
@@ -84,7 +87,7 @@ impl JoinPayload {
     ///
     /// [`PayloadShape`] where a container has the wrong type and the reference fails too: the payload itself,
     /// `config`, `config.broadcast`, an entry of `config.postgres_changes`; and for a presence key that has no string
-    /// form. Every other mistake falls back to a default.
+    /// form, and for more than [`BINDINGS_MAX`] bindings. Every other mistake falls back to a default.
     pub fn parse(payload: &JsonText<'_>) -> Result<Self, PayloadShape> {
         let text = payload.as_str();
         if !payload.is_object() {
@@ -160,8 +163,15 @@ fn parse_presence(config: &str) -> Result<PresenceConfig, PayloadShape> {
 }
 
 fn parse_changes(value: &str) -> Result<Vec<RawBinding>, PayloadShape> {
-    json::elements(value)
-        .filter(|entry| *entry != "null")
+    let entries = || json::elements(value).filter(|entry| *entry != "null");
+    if entries().nth(BINDINGS_MAX).is_some() {
+        return Err(PayloadShape {
+            what: "config.postgres_changes",
+            expected: "an array of at most 1000 entries",
+            got: "more",
+        });
+    }
+    entries()
         .map(|entry| {
             RawBinding::new(entry)
                 .ok_or_else(|| PayloadShape::new("an entry of config.postgres_changes", "an object", entry))
@@ -346,6 +356,19 @@ mod tests {
             parse(r#"{"config":{"postgres_changes":["x"]}}"#),
             Err("expected an entry of config.postgres_changes to be an object, got a string".to_owned())
         );
+    }
+
+    #[test]
+    fn bindings_are_bounded() {
+        let bindings = |count: usize| {
+            let entries = vec![r#"{"event":"*"}"#; count].join(",null,");
+            parse(&format!(r#"{{"config":{{"postgres_changes":[{entries}]}}}}"#))
+        };
+        assert_eq!(
+            bindings(BINDINGS_MAX).map(|join| join.changes.len()),
+            Ok(BINDINGS_MAX)
+        );
+        assert!(bindings(BINDINGS_MAX + 1).is_err_and(|error| error.contains(&BINDINGS_MAX.to_string())));
     }
 
     #[test]

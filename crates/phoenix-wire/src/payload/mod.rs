@@ -13,7 +13,9 @@ mod system;
 mod token;
 
 pub use binding::{RawBinding, binding_id, binding_with_id};
-pub use join::{BroadcastConfig, JoinPayload, PayloadShape, PresenceConfig, PresenceKey, join_ok};
+pub use join::{
+    BINDINGS_MAX, BroadcastConfig, JoinPayload, PayloadShape, PresenceConfig, PresenceKey, join_ok,
+};
 pub use presence::{PresencePayload, PresencePush};
 pub use replay::{REPLAY_LIMIT_MAX, Replay};
 pub use system::{EMPTY_OBJECT, system};

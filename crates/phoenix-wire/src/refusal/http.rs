@@ -22,7 +22,7 @@ pub enum HttpRefusal {
     TenantSuspended,
     /// The tenants API knows no such tenant.
     NotFound,
-    /// The body is larger than the server reads. No body.
+    /// The body is larger than the server reads.
     BodyTooLarge,
     /// Neither JSON nor bytes.
     UnsupportedMediaType,
@@ -106,8 +106,8 @@ impl HttpRefusal {
     /// The `content-type` of the body; `None` where there is no body.
     pub fn content_type(&self) -> Option<&'static str> {
         match self {
-            Self::AdminForbidden | Self::BodyTooLarge => None,
-            Self::RouteNotFound => Some("text/html; charset=utf-8"),
+            Self::AdminForbidden => None,
+            Self::RouteNotFound | Self::BadRequest | Self::BodyTooLarge => Some("text/html; charset=utf-8"),
             _ => Some(JSON_CONTENT_TYPE),
         }
     }
@@ -115,8 +115,10 @@ impl HttpRefusal {
     /// The body: `{"message":…}` but for a few.
     pub fn body(&self) -> String {
         let message = match self {
-            Self::AdminForbidden | Self::BodyTooLarge => return String::new(),
+            Self::AdminForbidden => return String::new(),
             Self::RouteNotFound => return "Not Found".to_owned(),
+            Self::BadRequest => return "Bad Request".to_owned(),
+            Self::BodyTooLarge => return "Request Entity Too Large".to_owned(),
             Self::UnsupportedMediaType => {
                 return super::object(
                     "error",
@@ -124,7 +126,6 @@ impl HttpRefusal {
                 );
             }
             Self::Invalid { errors } => return format!(r#"{{"errors":{errors}}}"#),
-            Self::BadRequest => "Bad Request",
             Self::TenantNotInDatabase => "Tenant not found in database",
             Self::Unauthorized | Self::Forbidden => "Unauthorized",
             Self::TenantSuspended => "Tenant is suspended",
@@ -156,6 +157,8 @@ mod tests {
     fn statuses_and_bodies_are_those_of_the_table() {
         for (refusal, status, body) in [
             (HttpRefusal::RouteNotFound, 404, "Not Found"),
+            (HttpRefusal::BadRequest, 400, "Bad Request"),
+            (HttpRefusal::BodyTooLarge, 413, "Request Entity Too Large"),
             (
                 HttpRefusal::TenantNotInDatabase,
                 401,
@@ -251,6 +254,12 @@ mod tests {
             (HttpRefusal::UnknownError, 422, r#"{"message":"Unknown error"}"#),
         ] {
             assert_eq!((refusal.status(), refusal.body().as_str()), (status, body));
+            assert_eq!(
+                refusal.content_type() == Some(JSON_CONTENT_TYPE),
+                body.starts_with('{'),
+                "{body}"
+            );
+            assert_eq!(refusal.content_type().is_none(), body.is_empty());
         }
     }
 }
