@@ -1,1 +1,7 @@
-//! (in the making)
+//! What logical replication means: rows out of pgoutput, and who is to hear of them.
+//!
+//! What is not here: no connection, no SQL, no clock. The catalog is given as [`table`] data.
+
+pub mod table;
+
+pub use table::{Column, ColumnSet, Field, Selectable, Shape, Table, Type};
