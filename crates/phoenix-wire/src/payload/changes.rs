@@ -13,6 +13,9 @@ pub const EXTENSION: &str = "postgres_changes";
 /// The subscription stands.
 pub const SUBSCRIBED: &str = "Subscribed to PostgreSQL";
 
+/// The server serves the tenant without its database. Not a text of the reference, which cannot do without one.
+pub const NO_DATABASE: &str = "Postgres changes are off: this server has no database configured for the project";
+
 /// `select` is a string.
 pub const SELECT_NOT_A_LIST: &str =
     r#"Error parsing `select` params: expected a list of column name strings, e.g. select: ["col1", "col2"]"#;

@@ -104,13 +104,25 @@ impl HandshakeRefusal {
     }
 }
 
-/// The body, plain text, of the 400 for a GET on the socket path that asks for no upgrade. `connection` holds the
-/// values of the request's `connection` headers.
-pub fn not_an_upgrade<'a>(connection: impl IntoIterator<Item = &'a str>) -> String {
-    format!(
-        "'connection' header must contain 'upgrade', got {}",
-        crate::inspect::strings(connection)
-    )
+/// The body, plain text, of the 400 for a GET on the socket path that is no WebSocket handshake: the first thing that is
+/// wrong with its headers. `values` are all a header has.
+pub mod not_an_upgrade {
+    use crate::inspect::strings;
+
+    /// The header is not there.
+    pub fn is_absent(header: &str) -> String {
+        format!("'{header}' header is absent")
+    }
+
+    /// A list that lacks `token`.
+    pub fn must_contain<'a>(header: &str, token: &str, values: impl IntoIterator<Item = &'a str>) -> String {
+        format!("'{header}' header must contain '{token}', got {}", strings(values))
+    }
+
+    /// A header with another value than the only one allowed.
+    pub fn must_equal<'a>(header: &str, value: &str, values: impl IntoIterator<Item = &'a str>) -> String {
+        format!("'{header}' header must equal '{value}', got {}", strings(values))
+    }
 }
 
 #[cfg(test)]
@@ -200,7 +212,7 @@ mod tests {
     #[test]
     fn a_plain_request_is_told_its_own_header() {
         assert_eq!(
-            not_an_upgrade(["close"]),
+            not_an_upgrade::must_contain("connection", "upgrade", ["close"]),
             r#"'connection' header must contain 'upgrade', got ["close"]"#
         );
     }
