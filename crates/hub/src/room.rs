@@ -1,0 +1,172 @@
+//! The presence of one topic, and when its changes are told.
+//!
+//! A change is told at once as long as the room stays within its budget of diffs ([`Pacer`]); beyond it, changes are
+//! merged and told together a little later. So a lone change in a room of any size is immediate, and a storm costs
+//! every member a bounded number of frames (presence.md, section 2).
+//!
+//! All diffs of a topic are mailed to every worker, the own one included, while the room is locked: each worker sees
+//! them in one order, and a `leave` can never overtake the `join` it belongs to.
+
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use phoenix_wire::{RefView, Version, encode, event};
+use presence::{Change, Diff, MemberId, PresenceSet};
+
+use crate::{DeliveryKind, Publication, Topic};
+
+/// Who is present on a topic and what of it has not been told yet.
+#[derive(Default)]
+pub(crate) struct Room {
+    set: PresenceSet,
+    untold: Diff,
+    pacer: Pacer,
+    flush_scheduled: bool,
+}
+
+/// What came of a presence change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Announcement {
+    /// Whether anything changed: tracking an unchanged payload, or untracking nobody, does not.
+    pub changed: bool,
+    /// When [`Topic::flush_presence`] is to be called, if it is and nobody has been asked to yet.
+    pub flush_at: Option<Duration>,
+}
+
+impl Topic {
+    /// Tracks `member` under `key` with `meta`, a JSON object; replaces what it tracked before.
+    pub fn track(self: &Arc<Self>, now: Duration, member: MemberId, key: &str, meta: &str) -> Announcement {
+        let mut room = self.room();
+        match room.set.track(member, key, meta, self.hub().next_phx_ref()) {
+            Some(change) => self.announce(&mut room, now, change),
+            None => Announcement { changed: false, flush_at: None },
+        }
+    }
+
+    /// Removes `member`, if it is tracked.
+    pub fn untrack(self: &Arc<Self>, now: Duration, member: MemberId) -> Announcement {
+        let mut room = self.room();
+        match room.set.untrack(member) {
+            Some(change) => self.announce(&mut room, now, change),
+            None => Announcement { changed: false, flush_at: None },
+        }
+    }
+
+    /// The full state as `presence_state` carries it. Everything tracked before this call is in it; everything
+    /// after it will be told by a diff.
+    pub fn presence_state(&self) -> String {
+        let mut room = self.room();
+        room.untold.seal();
+        room.set.state_json()
+    }
+
+    /// Tells what was held back, if its time has come. Returns when to call again.
+    pub fn flush_presence(self: &Arc<Self>, now: Duration) -> Option<Duration> {
+        let mut room = self.room();
+        room.flush_scheduled = false;
+        self.tell_or_schedule(&mut room, now)
+    }
+
+    fn announce(self: &Arc<Self>, room: &mut Room, now: Duration, change: Change) -> Announcement {
+        room.untold.add(change);
+        Announcement { changed: true, flush_at: self.tell_or_schedule(room, now) }
+    }
+
+    fn tell_or_schedule(self: &Arc<Self>, room: &mut Room, now: Duration) -> Option<Duration> {
+        if room.flush_scheduled || room.untold.is_empty() {
+            return None;
+        }
+        let listeners = self.listeners(Version::V1) + self.listeners(Version::V2);
+        match room.pacer.admit(now, listeners) {
+            Ok(()) => {
+                let diff = std::mem::take(&mut room.untold).to_json();
+                let publication = Publication::encode(
+                    |version| self.listens(version),
+                    |version| {
+                        let joined = self.joined();
+                        Some(encode::message(version, RefView::NULL, RefView::NULL, joined, event::PRESENCE_DIFF, &diff))
+                    },
+                );
+                self.hub().send_to_others(None, self, &publication, DeliveryKind::Presence);
+                None
+            }
+            Err(at) => {
+                room.flush_scheduled = true;
+                Some(at)
+            }
+        }
+    }
+
+    fn room(&self) -> MutexGuard<'_, Room> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Admits diffs at a rate that falls with the size of the room: a generic cell rate algorithm.
+///
+/// The room as a whole may cause [`FRAMES_PER_SECOND`] frames; each member gets at least four and at most 200 diffs a
+/// second, so that no change waits longer than [`WINDOW_MAX`].
+#[derive(Debug, Default)]
+struct Pacer {
+    /// When the budget is whole again.
+    restored_at: Duration,
+}
+
+impl Pacer {
+    /// Takes one diff from the budget, or says when there will be one.
+    fn admit(&mut self, now: Duration, listeners: u32) -> Result<(), Duration> {
+        let interval = (Duration::from_secs(1) * listeners / FRAMES_PER_SECOND).clamp(WINDOW_MIN, WINDOW_MAX);
+        let earliest = self.restored_at.saturating_sub(interval * (BURST - 1));
+        if now < earliest {
+            return Err(earliest.min(now + WINDOW_MAX));
+        }
+        self.restored_at = self.restored_at.max(now) + interval;
+        Ok(())
+    }
+}
+
+/// Presence frames a room may cause per second, over all its members, once its burst is spent.
+const FRAMES_PER_SECOND: u32 = 2_000;
+/// Diffs that may follow each other without a pause.
+const BURST: u32 = 20;
+/// Shortest pause between diffs of a room that has spent its burst.
+const WINDOW_MIN: Duration = Duration::from_millis(5);
+/// Longest time a change waits for others to be merged with.
+const WINDOW_MAX: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn a_lone_change_is_told_at_once_in_a_room_of_any_size() {
+        for listeners in [1, 300, 100_000] {
+            let mut pacer = Pacer::default();
+            assert_eq!(pacer.admit(ms(10_000), listeners), Ok(()));
+            assert_eq!(pacer.admit(ms(20_000), listeners), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_storm_in_a_large_room_is_told_in_a_bounded_number_of_diffs_and_nobody_waits_long() {
+        let mut pacer = Pacer::default();
+        let (mut told, mut waiting_since) = (0, None);
+        for now in (0..10_000).map(ms) {
+            match pacer.admit(now, 1_000) {
+                Ok(()) => {
+                    told += 1;
+                    waiting_since = None;
+                }
+                Err(at) => {
+                    let since = *waiting_since.get_or_insert(now);
+                    assert!(at - since <= WINDOW_MAX);
+                }
+            }
+        }
+        assert!((40..=BURST + 41).contains(&told), "{told}");
+    }
+}

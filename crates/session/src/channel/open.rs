@@ -1,0 +1,220 @@
+//! A joined channel: what it remembers, and what it waits for.
+
+use std::sync::Arc;
+
+use phoenix_wire::payload::{self, PresenceKey, RawBinding};
+
+use super::join::Notice;
+use super::token::Refresh;
+use super::{Channel, Context, Ending, Fate, Phase};
+use crate::broadcast::Sender;
+use crate::effects::{ChangesOutcome, Completion, Effects, Grants, Probe, Request, Ticket};
+use crate::limits::CallWindow;
+use crate::tenant::Token;
+
+/// A joined channel. `S` is the driver's subscription handle.
+#[derive(Debug)]
+pub(super) struct Open<S> {
+    pub(super) serial: u32,
+    pub(super) subscription: S,
+    pub(super) config: OpenConfig,
+    pub(super) token: Token,
+    pub(super) grants: Grants,
+    pub(super) presence_calls: CallWindow,
+    pub(super) changes: Option<Changes>,
+    waiting: Option<Waiting>,
+}
+
+/// What the join settled for the life of the channel.
+#[derive(Debug)]
+pub(super) struct OpenConfig {
+    pub(super) private: bool,
+    pub(super) ack: bool,
+    pub(super) self_: bool,
+    pub(super) presence_key: PresenceKey,
+}
+
+/// A channel's subscription to Postgres changes.
+#[derive(Debug)]
+pub(super) struct Changes {
+    /// Names the live subscription.
+    pub(super) ticket: Ticket,
+    /// Names the one that is to replace it, with the claims of a new token.
+    pub(super) pending: Option<Ticket>,
+    pub(super) legacy: bool,
+    pub(super) bindings: Arc<[(RawBinding, u32)]>,
+}
+
+/// What an open channel waits for before it handles further messages.
+#[derive(Debug)]
+enum Waiting {
+    /// Whether its member may write.
+    WriteCheck(Ticket),
+    /// What its member may read with a new token.
+    Refresh(Ticket, Refresh),
+}
+
+impl<S> Open<S> {
+    pub(super) fn new(
+        serial: u32,
+        config: OpenConfig,
+        subscription: S,
+        token: Token,
+        grants: Grants,
+        changes: Option<Changes>,
+    ) -> Self {
+        let presence_calls = CallWindow::default();
+        Self { serial, subscription, config, token, grants, presence_calls, changes, waiting: None }
+    }
+
+    pub(super) fn is_private(&self) -> bool {
+        self.config.private
+    }
+
+    pub(super) fn sender(&self) -> Sender {
+        if self.config.self_ { Sender::Included } else { Sender::Excluded }
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    pub(super) fn is_checking_write(&self) -> bool {
+        matches!(self.waiting, Some(Waiting::WriteCheck(_)))
+    }
+
+    pub(super) fn awaits(&self, ticket: Ticket) -> bool {
+        let waits = match &self.waiting {
+            Some(Waiting::WriteCheck(awaited) | Waiting::Refresh(awaited, _)) => *awaited == ticket,
+            None => false,
+        };
+        waits || self.changes.as_ref().is_some_and(|changes| changes.pending == Some(ticket))
+    }
+
+    pub(super) fn has_changes(&self, ticket: Ticket) -> bool {
+        self.changes.as_ref().is_some_and(|changes| changes.ticket == ticket || changes.pending == Some(ticket))
+    }
+
+    /// Asks what the member may write; the message at hand waits for the answer.
+    pub(super) fn check_write<E: Effects<Subscription = S>>(
+        &mut self,
+        topic: &str,
+        presence_read: bool,
+        cx: &mut Context<'_, E>,
+    ) -> Fate {
+        let ticket = cx.next_ticket();
+        self.authorize(ticket, topic, &self.token, Probe::Write { presence_read }, cx);
+        self.waiting = Some(Waiting::WriteCheck(ticket));
+        Fate::Stays
+    }
+
+    /// Asks what the member may read with a new token.
+    pub(super) fn check_refresh<E: Effects<Subscription = S>>(
+        &mut self,
+        topic: &str,
+        refresh: Refresh,
+        cx: &mut Context<'_, E>,
+    ) -> Fate {
+        let ticket = cx.next_ticket();
+        let presence = self.grants.presence_read.is_some();
+        self.authorize(ticket, topic, &refresh.token, Probe::Read { presence }, cx);
+        self.waiting = Some(Waiting::Refresh(ticket, refresh));
+        Fate::Stays
+    }
+
+    fn authorize<E: Effects<Subscription = S>>(
+        &self,
+        ticket: Ticket,
+        topic: &str,
+        token: &Token,
+        probe: Probe,
+        cx: &mut Context<'_, E>,
+    ) {
+        let topic = super::sub_topic(topic).into();
+        cx.fx.request(Request::Authorize { ticket, topic, claims: token.claims().clone(), probe });
+    }
+
+    /// Tells the driver what may be read now.
+    pub(super) fn apply_reads<E: Effects<Subscription = S>>(&self, fx: &mut E) {
+        if self.config.private {
+            let presence = self.grants.presence_read == Some(true);
+            fx.set_reads(&self.subscription, self.grants.broadcast_read == Some(true), presence);
+        }
+    }
+
+    pub(super) fn abandon<E: Effects<Subscription = S>>(self, fx: &mut E) {
+        if let Some(changes) = self.changes {
+            fx.forget_changes(changes.ticket);
+            if let Some(pending) = changes.pending {
+                fx.forget_changes(pending);
+            }
+        }
+        fx.unsubscribe(self.subscription);
+    }
+}
+
+impl OpenConfig {
+    /// The key the member is present under; made up on first use if the client gave none.
+    pub(super) fn presence_key<E: Effects>(&mut self, fx: &mut E) -> &str {
+        if let PresenceKey::Generated = self.presence_key {
+            self.presence_key = PresenceKey::Given(fx.generate_key());
+        }
+        match &self.presence_key {
+            PresenceKey::Given(key) => key,
+            PresenceKey::Generated => "",
+        }
+    }
+}
+
+impl Changes {
+    /// The bindings as the join reply echoes them.
+    pub(super) fn echo(&self) -> Vec<String> {
+        self.bindings.iter().map(|(binding, id)| payload::binding_with_id(binding.as_str(), *id)).collect()
+    }
+}
+
+impl<S> Channel<S> {
+    pub(super) fn complete_open<E: Effects<Subscription = S>>(
+        &mut self,
+        topic: &str,
+        done: Completion,
+        cx: &mut Context<'_, E>,
+    ) -> Fate {
+        let Phase::Open(open) = &mut self.phase else { return Fate::Stays };
+        match done {
+            Completion::Authorized(_, outcome) => match (open.waiting.take(), outcome) {
+                (Some(Waiting::WriteCheck(_)), Ok(grants)) => {
+                    open.grants = open.grants.merged(grants);
+                    open.apply_reads(cx.fx);
+                    Fate::Stays
+                }
+                (Some(Waiting::WriteCheck(_)), Err(_)) => {
+                    self.refuse_first_of_backlog(topic, cx);
+                    Fate::Stays
+                }
+                (Some(Waiting::Refresh(_, refresh)), outcome) => {
+                    open.finish_refresh(topic, refresh, outcome, cx)
+                }
+                (None, _) => Fate::Stays,
+            },
+            Completion::ChangesSubscribed(ticket, outcome) => {
+                let Some(changes) = open.changes.as_mut().filter(|changes| changes.pending == Some(ticket)) else {
+                    return Fate::Stays;
+                };
+                changes.pending = None;
+                let notice = match outcome {
+                    ChangesOutcome::Live => {
+                        changes.ticket = ticket;
+                        Notice::Subscribed
+                    }
+                    ChangesOutcome::Rejected(text) => Notice::Failed(text),
+                    ChangesOutcome::Unavailable => {
+                        return Fate::Ends(Ending::Shutdown(phoenix_wire::refusal::Shutdown::DatabaseUnavailable));
+                    }
+                };
+                self.notify_changes(topic, &notice, cx);
+                Fate::Stays
+            }
+        }
+    }
+}
