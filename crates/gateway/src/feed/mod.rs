@@ -1,0 +1,62 @@
+//! One tenant's stream of changes: from the replication connection to frames in the mail of the workers.
+
+use std::sync::Arc;
+
+use auth::Claims;
+use phoenix_wire::Version;
+use phoenix_wire::payload::RawBinding;
+use session::Ticket;
+use tokio::sync::mpsc;
+
+use crate::worker::mail::SocketRef;
+
+/// The way to a tenant's feed. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct FeedHandle {
+    /// At most one subscription and one farewell per channel wait here: a channel awaits its subscription before it
+    /// handles anything else.
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+/// What a socket asks of the feed.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Start to deliver.
+    Subscribe(Subscribe),
+    /// Stop to deliver.
+    Forget(SocketRef, Ticket),
+}
+
+/// A channel's subscription to changes.
+#[derive(Debug)]
+pub(crate) struct Subscribe {
+    /// Whose.
+    pub(crate) socket: SocketRef,
+    /// Names the subscription; the outcome and every change carry it.
+    pub(crate) ticket: Ticket,
+    /// The subscription this one takes the place of, without a gap.
+    pub(crate) replaces: Option<Ticket>,
+    /// The serializer of the socket.
+    pub(crate) version: Version,
+    /// The topic as joined.
+    pub(crate) topic: Box<str>,
+    /// The bindings with their ids.
+    pub(crate) bindings: Arc<[(RawBinding, u32)]>,
+    /// Whether changes go out as bare records under their operation's name.
+    pub(crate) legacy: bool,
+    /// On whose behalf.
+    pub(crate) claims: Arc<Claims>,
+}
+
+impl FeedHandle {
+    /// Asks for a subscription; its outcome comes by mail.
+    pub(crate) fn subscribe(&self, subscribe: Subscribe) {
+        // The feed outlives the workers, so there is always a receiver.
+        let _ = self.commands.send(Command::Subscribe(subscribe));
+    }
+
+    /// Ends a subscription.
+    pub(crate) fn forget(&self, socket: SocketRef, ticket: Ticket) {
+        let _ = self.commands.send(Command::Forget(socket, ticket));
+    }
+}

@@ -1,0 +1,185 @@
+//! The whole server: listener, workers, tenants, and their end.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hub::WorkerId;
+use tokio::net::{TcpListener, TcpStream};
+use tracing::{info, warn};
+
+use crate::clock::Clock;
+use crate::config::ServerConfig;
+use crate::tenant::{TenantRuntime, Tenants};
+use crate::worker::mail::{Mail, Ports};
+use crate::worker::{self, Settings, Shared};
+
+/// A server that is bound to its port and does not serve yet.
+#[derive(Debug)]
+pub struct Server {
+    config: ServerConfig,
+    listener: std::net::TcpListener,
+    address: SocketAddr,
+}
+
+/// Why a server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The address cannot be listened on.
+    #[error(
+        "cannot listen on {address}: {source}; is another server running there? Choose another address with --listen"
+    )]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A thread or its runtime cannot be made.
+    #[error("cannot start a worker: {0}")]
+    Worker(io::Error),
+    /// The listener failed.
+    #[error("the listener failed: {0}")]
+    Listener(io::Error),
+}
+
+impl Server {
+    /// Binds the port.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError::Bind`].
+    pub fn bind(config: ServerConfig) -> Result<Self, ServerError> {
+        let address = config.listen;
+        let bind = || {
+            let listener = std::net::TcpListener::bind(address)?;
+            listener.set_nonblocking(true)?;
+            let address = listener.local_addr()?;
+            Ok((listener, address))
+        };
+        let (listener, address) = bind().map_err(|source| ServerError::Bind { address, source })?;
+        Ok(Self {
+            config,
+            listener,
+            address,
+        })
+    }
+
+    /// Where it listens: the port is a real one even if the configuration said 0.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown` is done, then closes every socket with 1012 and returns when they are gone, or after
+    /// [`DRAIN_TIMEOUT`]. To be called on a current-thread runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError::Worker`] and [`ServerError::Listener`].
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
+        let listener = TcpListener::from_std(self.listener).map_err(ServerError::Listener)?;
+        let workers = u16::try_from(self.config.workers.get()).unwrap_or(u16::MAX);
+        let ports = Ports::new(workers);
+        let shared = Arc::new(Shared {
+            clock: Clock::start(),
+            ports: ports.clone(),
+            tenants: tenants(&self.config, workers, &ports),
+            settings: Settings {
+                outbox_bytes_max: self.config.sizes.outbox_bytes_max,
+                frame_bytes_max: self.config.sizes.frame_bytes_max,
+                idle_timeout: self.config.idle_timeout,
+                handshake_refusal_delay: self.config.delays.handshake_refusal,
+            },
+        });
+        let threads = ports
+            .workers()
+            .map(|id| spawn(shared.clone(), id))
+            .collect::<Result<Vec<_>, _>>()?;
+        info!(address = %self.address, workers, "serving");
+        tokio::select! {
+            () = accept(&listener, &ports) => {}
+            () = shutdown => {}
+        }
+        info!("shutting down");
+        drop(listener);
+        drain(&shared, threads).await;
+        Ok(())
+    }
+}
+
+fn tenants(config: &ServerConfig, workers: u16, ports: &Arc<Ports>) -> Tenants {
+    Tenants::new(&config.tenants, |tenant| {
+        let (seed, _) = uuid::Uuid::new_v4().as_u64_pair();
+        let validators = config.validators.clone();
+        TenantRuntime::new(
+            tenant,
+            validators,
+            config.delays,
+            workers,
+            ports.clone(),
+            seed,
+            None,
+        )
+    })
+}
+
+fn spawn(shared: Arc<Shared>, id: WorkerId) -> Result<JoinHandle<()>, ServerError> {
+    let run = move || {
+        if let Err(error) = worker::run(shared, id) {
+            tracing::error!(%error, worker = id.0, "worker cannot run");
+        }
+    };
+    std::thread::Builder::new()
+        .name(format!("worker-{}", id.0))
+        .spawn(run)
+        .map_err(ServerError::Worker)
+}
+
+/// Hands connections to the workers in turn, for ever.
+async fn accept(listener: &TcpListener, ports: &Ports) {
+    let workers: Vec<WorkerId> = ports.workers().collect();
+    let mut turns = workers.iter().copied().cycle();
+    loop {
+        match listener.accept().await.and_then(|(stream, _)| prepare(stream)) {
+            Ok(stream) => {
+                let worker = turns.next().expect("there is at least one worker");
+                ports.send(worker, Mail::Connection(stream));
+            }
+            Err(error) => {
+                // Out of file descriptors, mostly: those that have a connection come first.
+                warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn prepare(stream: TcpStream) -> io::Result<std::net::TcpStream> {
+    stream.set_nodelay(true)?;
+    stream.into_std()
+}
+
+async fn drain(shared: &Shared, threads: Vec<JoinHandle<()>>) {
+    shared.tenants.all().for_each(|tenant| tenant.session().drain());
+    for worker in shared.ports.workers() {
+        shared.ports.send(worker, Mail::Drain);
+    }
+    let joined = tokio::task::spawn_blocking(|| {
+        threads.into_iter().for_each(|thread| {
+            if thread.join().is_err() {
+                tracing::error!("a worker panicked");
+            }
+        });
+    });
+    if tokio::time::timeout(DRAIN_TIMEOUT, joined).await.is_err() {
+        warn!("some sockets did not close in time");
+    }
+}
+
+/// How long clients may take to answer the close frame of a server that stops.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause after a connection could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

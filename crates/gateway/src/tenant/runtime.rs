@@ -1,0 +1,114 @@
+//! One tenant at run time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hub::{Courier, Hub, Tally};
+use session::TenantPolicy;
+use session::limits::RateMeter;
+
+use crate::config::{Delays, TenantConfig};
+use crate::feed::FeedHandle;
+
+/// What the sockets and requests of one tenant share.
+pub(crate) struct TenantRuntime {
+    name: Arc<str>,
+    suspended: bool,
+    session: Arc<session::Tenant>,
+    hub: Arc<Hub>,
+    requests: RateMeter,
+    changes: Option<FeedHandle>,
+}
+
+impl TenantRuntime {
+    /// A tenant nobody is connected to yet. `seed` makes presence refs unique across restarts.
+    pub(crate) fn new(
+        config: &TenantConfig,
+        validators: auth::ClaimValidators,
+        delays: Delays,
+        workers: u16,
+        courier: Arc<dyn Courier>,
+        seed: u64,
+        changes: Option<FeedHandle>,
+    ) -> Self {
+        let policy = policy(config, delays);
+        Self {
+            name: config.name.as_str().into(),
+            suspended: config.suspend,
+            requests: RateMeter::with_buckets(policy.events_per_second_max, REQUEST_TICK, REQUEST_BUCKETS),
+            session: Arc::new(session::Tenant::new(policy, config.keys.clone(), validators)),
+            hub: Hub::new(workers, courier, Arc::new(Tally::default()), seed),
+            changes,
+        }
+    }
+
+    /// How logs call it.
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Whether nobody is let in.
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.suspended
+    }
+
+    /// Its keys, settings and counters.
+    pub(crate) fn session(&self) -> &Arc<session::Tenant> {
+        &self.session
+    }
+
+    /// Its topics.
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// Requests to the HTTP API, held against the event limit as the reference does (http-api.md, section 2.4).
+    pub(crate) fn requests(&self) -> &RateMeter {
+        &self.requests
+    }
+
+    /// Its stream of changes, if it has a database.
+    pub(crate) fn changes(&self) -> Option<&FeedHandle> {
+        self.changes.as_ref()
+    }
+
+    /// Brings the rates up to date. Cheap unless a tick is due.
+    pub(crate) fn refresh_rates(&self, now: Duration) {
+        let tally = self.hub.tally();
+        tally.set_overloaded(self.session.events.refresh(now, || tally.take_broadcasts()));
+        self.session.presence.refresh(now, || tally.take_presence());
+    }
+}
+
+impl std::fmt::Debug for TenantRuntime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TenantRuntime")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+fn policy(config: &TenantConfig, delays: Delays) -> TenantPolicy {
+    let limits = &config.limits;
+    let small = |limit: u64| u32::try_from(limit).unwrap_or(u32::MAX);
+    TenantPolicy {
+        concurrent_users_max: limits.concurrent_users_max.map(small),
+        channels_per_client_max: limits
+            .channels_per_client_max
+            .map(|max| usize::try_from(max).unwrap_or(usize::MAX)),
+        joins_per_second_max: limits.joins_per_second_max,
+        events_per_second_max: limits.events_per_second_max,
+        presence_events_per_second_max: limits.presence_events_per_second_max,
+        client_presence_calls_max: limits.client_presence_calls_max.map(small),
+        client_presence_window: limits.client_presence_window,
+        payload_bytes_max: limits.payload_bytes_max(),
+        private_only: config.private_only,
+        presence_enabled: config.presence_enabled,
+        refusal_delay: delays.join_refusal,
+    }
+}
+
+/// Requests are averaged over the last minute, second by second.
+const REQUEST_TICK: Duration = Duration::from_secs(1);
+/// Buckets of that average.
+const REQUEST_BUCKETS: usize = 60;

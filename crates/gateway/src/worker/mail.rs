@@ -1,0 +1,188 @@
+//! What other threads send to a worker: one queue, swapped out whole, so a burst costs one lock and one wake-up.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use hub::{Courier, Delivery, SocketId, WorkerId};
+use session::{Completion, Ticket};
+use websocket::Frame;
+
+/// A message to a worker.
+#[derive(Debug)]
+pub(crate) enum Mail {
+    /// A connection for it to serve.
+    Connection(std::net::TcpStream),
+    /// A publication for its listeners.
+    Deliver(Delivery),
+    /// Work that one of its sockets asked for is done.
+    Complete(SocketRef, Completion),
+    /// Changes for channels of its sockets.
+    Changes(Vec<ChangeFrame>),
+    /// Close every socket and stop.
+    Drain,
+}
+
+/// Names a socket across threads; stale once the socket is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct SocketRef {
+    /// Its worker.
+    pub(crate) worker: WorkerId,
+    /// Its slot there.
+    pub(crate) socket: SocketId,
+    /// Which user of the slot.
+    pub(crate) generation: u32,
+}
+
+/// One change, finished for one channel.
+#[derive(Debug)]
+pub(crate) struct ChangeFrame {
+    /// Whose.
+    pub(crate) socket: SocketRef,
+    /// The channel's subscription.
+    pub(crate) ticket: Ticket,
+    /// The frame, shared by all channels of one serializer, topic and ids.
+    pub(crate) frame: Frame,
+}
+
+/// The mailboxes of all workers.
+#[derive(Debug)]
+pub(crate) struct Ports {
+    ports: Box<[Port]>,
+}
+
+/// One worker's mailbox.
+#[derive(Debug, Default)]
+struct Port {
+    waiting: Mutex<Waiting>,
+    length: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    mail: Vec<Mail>,
+    receiver: Option<Waker>,
+    senders: Vec<Waker>,
+}
+
+impl Ports {
+    /// Mailboxes for `workers` workers.
+    pub(crate) fn new(workers: u16) -> Arc<Self> {
+        Arc::new(Self {
+            ports: (0..workers).map(|_| Port::default()).collect(),
+        })
+    }
+
+    /// Every worker.
+    pub(crate) fn workers(&self) -> impl Iterator<Item = WorkerId> + use<> {
+        (0..u16::try_from(self.ports.len()).unwrap_or(u16::MAX)).map(WorkerId)
+    }
+
+    /// Queues `mail` for `worker`. Never blocks; senders of many mails await [`Ports::poll_relaxed`] between them.
+    pub(crate) fn send(&self, worker: WorkerId, mail: Mail) {
+        let port = self.port(worker);
+        let receiver = {
+            let mut waiting = port.lock();
+            waiting.mail.push(mail);
+            port.length.store(waiting.mail.len(), Ordering::Relaxed);
+            waiting.receiver.take()
+        };
+        if let Some(receiver) = receiver {
+            receiver.wake();
+        }
+    }
+
+    /// Exchanges the worker's queue for `empty`; pending while there is no mail.
+    pub(crate) fn poll_receive(
+        &self,
+        worker: WorkerId,
+        cx: &mut Context<'_>,
+        empty: &mut Vec<Mail>,
+    ) -> Poll<()> {
+        let port = self.port(worker);
+        let mut waiting = port.lock();
+        if waiting.mail.is_empty() {
+            waiting.receiver = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        std::mem::swap(&mut waiting.mail, empty);
+        port.length.store(0, Ordering::Relaxed);
+        let senders = std::mem::take(&mut waiting.senders);
+        drop(waiting);
+        senders.into_iter().for_each(Waker::wake);
+        Poll::Ready(())
+    }
+
+    /// Pending while some worker is [`MAIL_RELAXED_MAX`] mails behind: the back-pressure that bounds the queues. A
+    /// publisher sends at most one read buffer of messages between two looks.
+    pub(crate) fn poll_relaxed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        for port in &self.ports {
+            if port.length.load(Ordering::Relaxed) > MAIL_RELAXED_MAX {
+                let mut waiting = port.lock();
+                if waiting.mail.len() > MAIL_RELAXED_MAX {
+                    waiting.senders.push(cx.waker().clone());
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn port(&self, worker: WorkerId) -> &Port {
+        &self.ports[usize::from(worker.0)]
+    }
+}
+
+impl Port {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Courier for Ports {
+    fn deliver(&self, worker: WorkerId, delivery: Delivery) {
+        self.send(worker, Mail::Deliver(delivery));
+    }
+}
+
+/// Mails a worker may be behind before publishers wait for it.
+const MAIL_RELAXED_MAX: usize = 16_384;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mail_comes_in_order_and_in_one_swap() {
+        let ports = Ports::new(2);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut mail = Vec::new();
+        assert!(ports.poll_receive(WorkerId(1), &mut cx, &mut mail).is_pending());
+        ports.send(WorkerId(1), Mail::Changes(Vec::new()));
+        ports.send(WorkerId(1), Mail::Drain);
+        assert!(ports.poll_receive(WorkerId(1), &mut cx, &mut mail).is_ready());
+        assert!(matches!(mail[..], [Mail::Changes(_), Mail::Drain]));
+        assert!(
+            ports
+                .poll_receive(WorkerId(0), &mut cx, &mut Vec::new())
+                .is_pending()
+        );
+    }
+
+    #[test]
+    fn a_worker_far_behind_holds_publishers_until_it_takes_its_mail() {
+        let ports = Ports::new(1);
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..=MAIL_RELAXED_MAX {
+            assert!(ports.poll_relaxed(&mut cx).is_ready());
+            ports.send(WorkerId(0), Mail::Drain);
+        }
+        assert!(ports.poll_relaxed(&mut cx).is_pending());
+        assert!(
+            ports
+                .poll_receive(WorkerId(0), &mut cx, &mut Vec::new())
+                .is_ready()
+        );
+        assert!(ports.poll_relaxed(&mut cx).is_ready());
+    }
+}
