@@ -1,1 +1,26 @@
-//! (in the making)
+//! Every SQL statement of the gateway, and the connections that run them.
+//!
+//! A [`Pool`] belongs to one tenant's database. Its methods are the questions the gateway has, with typed answers:
+//! which tables a publication lists and from where on changes to them are seen ([`Pool::published`]), what a role may
+//! select ([`Pool::selectable`]), what stands in the way of streaming ([`Pool::obstacles`]). [`migrate`] sets a
+//! database up.
+//!
+//! Invariants:
+//!
+//! * Nobody else writes SQL.
+//! * No statement runs unless somebody asks something: an idle pool is silent, and empty once its owner calls
+//!   [`Pool::close_idle`].
+//! * Statements are unnamed and sent in one round trip; nothing is kept in a session.
+
+mod connect;
+mod error;
+mod migrate;
+mod obstacles;
+mod pool;
+mod privileges;
+mod publication;
+
+pub use error::Error;
+pub use migrate::{Report, Set, migrate};
+pub use pool::Pool;
+pub use publication::Published;

@@ -127,7 +127,10 @@ pub enum Definite {
         user: String,
     },
     /// The publication does not exist.
-    #[error("the database has no publication {publication:?}: create it with `roost migrate`")]
+    #[error(
+        "the database has no publication {publication:?}: run `create publication \"{publication}\"` there, and add \
+         tables to it (`roost migrate` creates supabase_realtime)"
+    )]
     PublicationMissing {
         /// Its name.
         publication: String,
@@ -164,6 +167,8 @@ pub(crate) enum Doing<'a> {
     Command,
     /// Streaming this publication.
     Streaming { publication: &'a str },
+    /// Logging in without replication, or running a statement.
+    Sql,
 }
 
 impl ServerError {
@@ -205,6 +210,13 @@ impl ServerError {
             }
             _ => Definite::Server(self).into(),
         }
+    }
+}
+
+/// For an error of an ordinary session, which the driver has received.
+impl From<ServerError> for Error {
+    fn from(error: ServerError) -> Error {
+        error.classify(Doing::Sql)
     }
 }
 

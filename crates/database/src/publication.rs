@@ -1,0 +1,254 @@
+//! Which tables a publication lists, as the catalog describes them, and from where on changes to them are seen.
+//!
+//! One statement, so one snapshot: tables, columns, keys and types fit together, and the position is read after the
+//! snapshot was taken. With `publish_via_partition_root` a partitioned table is listed in place of its partitions, as
+//! its changes are streamed; without it, its partitions are.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use changes::{Column, Field, Shape, Table, Type};
+use replication::{Definite, Lsn};
+use serde::Deserialize;
+use tokio_postgres::types;
+
+use crate::error::Error;
+use crate::pool::Pool;
+
+/// What a publication lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Whatever commits after this answer commits at a later position.
+    pub position: Lsn,
+    /// The tables by schema and name.
+    pub tables: Vec<Table>,
+}
+
+impl Pool {
+    /// Reads a publication's tables.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PublicationMissing`] among others. A publication without tables is none.
+    pub async fn published(&self, publication: &str) -> Result<Published, Error> {
+        let rows = self
+            .query(PUBLISHED, &[(&publication, types::Type::TEXT)])
+            .await?;
+        let Some(row) = rows.first() else {
+            let publication = publication.to_owned();
+            return Err(Error::PublicationMissing(Definite::PublicationMissing {
+                publication,
+            }));
+        };
+        let position: String = row.try_get("position")?;
+        let tables: String = row.try_get("tables")?;
+        let types: String = row.try_get("types")?;
+        Ok(Published {
+            position: position.parse().map_err(|_| misunderstood("position"))?,
+            tables: read_tables(&tables, &types)?,
+        })
+    }
+}
+
+/// No row if the publication does not exist.
+///
+/// A type is an array here if its values are written like one; `int2vector` is not. The key is that of the index
+/// without what the index only carries along.
+const PUBLISHED: &str = "
+with recursive
+listed as materialized (
+  select c.oid, n.nspname, c.relname, c.relrowsecurity
+  from pg_publication p, pg_get_publication_tables(p.pubname) t, pg_class c, pg_namespace n
+  where p.pubname = $1 and c.oid = t.relid and n.oid = c.relnamespace
+),
+columns as materialized (
+  select l.oid as relid, a.attnum, a.attname, a.atttypid,
+    exists (
+      select from pg_index i
+      where i.indrelid = l.oid and i.indisprimary and a.attnum = any ((i.indkey::int2[])[0:i.indnkeyatts - 1])
+    ) as in_primary_key
+  from listed l join pg_attribute a on a.attrelid = l.oid
+  where a.attnum > 0 and not a.attisdropped
+),
+used (oid) as (
+  select atttypid from columns
+  union
+  select part.oid
+  from used u join pg_type t on t.oid = u.oid,
+  lateral (
+    select t.typelem where t.typelem <> 0 and t.typoutput = 'pg_catalog.array_out'::regproc
+    union all
+    select t.typbasetype where t.typtype = 'd'
+    union all
+    select a.atttypid from pg_attribute a
+    where t.typtype = 'c' and a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
+  ) part (oid)
+)
+select
+  (select coalesce(json_agg(json_build_object(
+      'oid', l.oid::int8, 'schema', l.nspname, 'name', l.relname, 'row_security', l.relrowsecurity,
+      'columns', (
+        select coalesce(json_agg(json_build_object(
+          'name', c.attname, 'type', c.atttypid::int8, 'in_primary_key', c.in_primary_key) order by c.attnum), '[]')
+        from columns c where c.relid = l.oid)
+    ) order by l.nspname, l.relname), '[]') from listed l)::text as tables,
+  (select coalesce(json_agg(json_build_object(
+      'oid', t.oid::int8, 'name', t.typname,
+      'shape', case
+        when t.typelem <> 0 and t.typoutput = 'pg_catalog.array_out'::regproc then json_build_object('array',
+          json_build_object('element', t.typelem::int8, 'delimiter', t.typdelim))
+        when t.typtype = 'd' then json_build_object('domain', t.typbasetype::int8)
+        when t.typtype = 'c' then json_build_object('composite', (
+          select coalesce(json_agg(json_build_object('name', a.attname, 'type', a.atttypid::int8) order by a.attnum), '[]')
+          from pg_attribute a where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped))
+        else to_json('scalar'::text) end
+    )), '[]') from used u join pg_type t on t.oid = u.oid)::text as types,
+  (case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_insert_lsn() end)::text as position
+from pg_publication where pubname = $1";
+
+/// The rows of the answer, before types are put in place of their oids.
+#[derive(Deserialize)]
+struct TableRow {
+    oid: u32,
+    schema: Box<str>,
+    name: Box<str>,
+    row_security: bool,
+    columns: Vec<ColumnRow>,
+}
+
+#[derive(Deserialize)]
+struct ColumnRow {
+    name: Box<str>,
+    r#type: u32,
+    in_primary_key: bool,
+}
+
+#[derive(Deserialize)]
+struct TypeRow {
+    oid: u32,
+    name: Box<str>,
+    shape: ShapeRow,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ShapeRow {
+    Scalar,
+    Array { element: u32, delimiter: char },
+    Domain(u32),
+    Composite(Vec<FieldRow>),
+}
+
+#[derive(Deserialize)]
+struct FieldRow {
+    name: Box<str>,
+    r#type: u32,
+}
+
+fn read_tables(tables: &str, types: &str) -> Result<Vec<Table>, Error> {
+    let tables: Vec<TableRow> = serde_json::from_str(tables).map_err(|_| misunderstood("tables"))?;
+    let types: Vec<TypeRow> = serde_json::from_str(types).map_err(|_| misunderstood("types"))?;
+    let mut types = Types {
+        rows: types.into_iter().map(|row| (row.oid, row)).collect(),
+        built: HashMap::new(),
+    };
+    let mut table = |row: TableRow| {
+        let column = |column: ColumnRow| {
+            Ok(Column {
+                name: column.name,
+                r#type: types.build(column.r#type)?,
+                in_primary_key: column.in_primary_key,
+            })
+        };
+        Ok(Table {
+            oid: row.oid,
+            schema: row.schema,
+            name: row.name,
+            row_security: row.row_security,
+            columns: row
+                .columns
+                .into_iter()
+                .map(column)
+                .collect::<Result<_, Error>>()?,
+        })
+    };
+    tables.into_iter().map(&mut table).collect()
+}
+
+/// Types by oid. Those that consist of others are built from them; equal oids are one type in memory.
+struct Types {
+    /// Not built yet. A row is taken out before its parts are built, so a circle, which the catalog does not allow,
+    /// ends as a missing type.
+    rows: HashMap<u32, TypeRow>,
+    built: HashMap<u32, Arc<Type>>,
+}
+
+impl Types {
+    fn build(&mut self, oid: u32) -> Result<Arc<Type>, Error> {
+        if let Some(built) = self.built.get(&oid) {
+            return Ok(built.clone());
+        }
+        let row = self.rows.remove(&oid).ok_or_else(|| misunderstood("a type"))?;
+        let shape = match row.shape {
+            ShapeRow::Scalar => Shape::Scalar,
+            ShapeRow::Array { element, delimiter } => Shape::Array {
+                element: self.build(element)?,
+                delimiter,
+            },
+            ShapeRow::Domain(base) => Shape::Domain {
+                base: self.build(base)?,
+            },
+            ShapeRow::Composite(fields) => {
+                let mut build = |field: FieldRow| {
+                    Ok(Field {
+                        name: field.name,
+                        r#type: self.build(field.r#type)?,
+                    })
+                };
+                let fields = fields.into_iter().map(&mut build).collect::<Result<_, Error>>()?;
+                Shape::Composite { fields }
+            }
+        };
+        let name = row.name;
+        let built = Arc::new(Type { oid, name, shape });
+        self.built.insert(oid, built.clone());
+        Ok(built)
+    }
+}
+
+fn misunderstood(what: &str) -> Error {
+    Error::Answer(format!("{what} of a publication"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &str = r#"[{"oid":1,"schema":"s","name":"t","row_security":true,"columns":[
+        {"name":"id","type":23,"in_primary_key":true},{"name":"many","type":1007,"in_primary_key":false}]}]"#;
+
+    #[test]
+    fn equal_types_are_one_in_memory() {
+        let types = r#"[{"oid":23,"name":"int4","shape":"scalar"},
+            {"oid":1007,"name":"_int4","shape":{"array":{"element":23,"delimiter":","}}}]"#;
+        let tables = read_tables(TABLE, types).unwrap();
+        let [id, many] = &tables[0].columns[..] else {
+            panic!("two columns");
+        };
+        let Shape::Array {
+            element,
+            delimiter: ',',
+        } = &many.r#type.shape
+        else {
+            panic!("an array");
+        };
+        assert!(Arc::ptr_eq(element, &id.r#type));
+    }
+
+    #[test]
+    fn a_type_that_is_missing_or_contains_itself_is_an_error() {
+        assert!(read_tables(TABLE, r#"[{"oid":23,"name":"int4","shape":"scalar"}]"#).is_err());
+        let circle = r#"[{"oid":23,"name":"a","shape":{"domain":1007}},{"oid":1007,"name":"b","shape":{"domain":23}}]"#;
+        assert!(read_tables(TABLE, circle).is_err());
+    }
+}
