@@ -31,6 +31,15 @@ pub const FILTER_IN_UNWRAPPED: &str =
 pub const FILTER_EMPTY_SEGMENT: &str =
     "Error parsing `filter` params: filter must not contain empty segments (check for extra commas)";
 
+/// In `errors` of a change: the table has no primary key.
+pub const NO_PRIMARY_KEY: &str = "Error 400: Bad Request, no primary key";
+
+/// In `errors` of a change: the role may not select the primary key.
+pub const UNAUTHORIZED: &str = "Error 401: Unauthorized";
+
+/// In `errors` of a change: it is too large to be sent whole.
+pub const TOO_LARGE: &str = "Error 413: Payload Too Large";
+
 /// The database is too slow to take subscriptions; tried again later.
 pub const TOO_MANY_TIMEOUTS: &str = r#"{:error, "Too many database timeouts"}"#;
 
