@@ -2,11 +2,21 @@
 //!
 //! What is not here: no connection, no SQL, no clock. The catalog is given as [`table`] data.
 
+mod change;
+mod jsonb;
+mod mapping;
+mod payload;
 pub mod pgoutput;
 mod relation;
 pub mod table;
+#[cfg(test)]
+mod testing;
 mod timestamp;
+pub mod value;
 
+pub use change::{Action, CHANGE_BYTES_MAX, RowChange, RowMismatch};
+pub use mapping::Mapping;
+pub use payload::{Payloads, View, data};
 pub use relation::{
     CACHED_COLUMNS_MAX, Relation, RelationCache, RelationCacheFull, RelationColumn, ReplicaIdentity,
 };

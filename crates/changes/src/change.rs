@@ -1,0 +1,356 @@
+//! One change of one row.
+
+use std::sync::Arc;
+
+use crate::mapping::Mapping;
+use crate::pgoutput::{Begin, Delete, Insert, OldTuple, Tuple, Update, Value};
+use crate::relation::ReplicaIdentity;
+use crate::table::{ColumnSet, Table, Type};
+use crate::timestamp::Timestamp;
+
+/// What happened to a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// It came.
+    Insert,
+    /// It changed.
+    Update,
+    /// It went.
+    Delete,
+}
+
+impl Action {
+    /// `INSERT`, `UPDATE`, `DELETE`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Action::Insert => "INSERT",
+            Action::Update => "UPDATE",
+            Action::Delete => "DELETE",
+        }
+    }
+}
+
+/// Size from which a change is not sent whole. Bytes, see [`RowChange::is_too_large`].
+/// Source: protocol-spec/postgres-changes.md, section 6.
+pub const CHANGE_BYTES_MAX: usize = 1 << 20;
+
+/// A change of a row, with the values still in the message they came in.
+#[derive(Debug)]
+pub struct RowChange<'a> {
+    action: Action,
+    mapping: &'a Mapping,
+    /// LSN of the commit.
+    commit_lsn: u64,
+    commit_timestamp: Timestamp,
+    /// The row as it is now; nothing for a DELETE. What is stored out of line and was left alone is absent.
+    new: Row<'a>,
+    /// The row as it was, as far as the replica identity goes; nothing for an INSERT.
+    old: Row<'a>,
+}
+
+/// A row's tuple has not as many values as the relation has columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a row of {values} values in a relation of {columns} columns")]
+pub struct RowMismatch {
+    /// Values of the row.
+    pub values: usize,
+    /// Columns of the relation.
+    pub columns: usize,
+}
+
+/// Values by the positions of the table's columns.
+#[derive(Debug, Default)]
+struct Row<'a>(Vec<Cell<'a>>);
+
+/// The value of a column in one of the rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Cell<'a> {
+    /// Not known.
+    #[default]
+    Absent,
+    /// SQL NULL.
+    Null,
+    /// Its text.
+    Text(&'a str),
+}
+
+impl<'a> RowChange<'a> {
+    /// A row that was inserted.
+    ///
+    /// # Errors
+    ///
+    /// [`RowMismatch`].
+    pub fn insert(mapping: &'a Mapping, begin: &Begin, insert: Insert<'a>) -> Result<Self, RowMismatch> {
+        let new = Row::new(mapping, &insert.new)?;
+        Ok(Self::new(Action::Insert, mapping, begin, new, Row::default()))
+    }
+
+    /// A row that was updated.
+    ///
+    /// # Errors
+    ///
+    /// [`RowMismatch`].
+    pub fn update(mapping: &'a Mapping, begin: &Begin, update: Update<'a>) -> Result<Self, RowMismatch> {
+        let new = Row::new(mapping, &update.new)?;
+        let old = match &update.old {
+            Some(old) => Row::former(mapping, old)?,
+            // Left out because the key is what it was.
+            None if mapping.relation().replica_identity != ReplicaIdentity::Full => {
+                Row::key_of(mapping, &update.new)
+            }
+            None => Row::default(),
+        };
+        Ok(Self::new(Action::Update, mapping, begin, new, old))
+    }
+
+    /// A row that was deleted.
+    ///
+    /// # Errors
+    ///
+    /// [`RowMismatch`].
+    pub fn delete(mapping: &'a Mapping, begin: &Begin, delete: Delete<'a>) -> Result<Self, RowMismatch> {
+        let old = Row::former(mapping, &delete.old)?;
+        Ok(Self::new(Action::Delete, mapping, begin, Row::default(), old))
+    }
+
+    fn new(action: Action, mapping: &'a Mapping, begin: &Begin, new: Row<'a>, old: Row<'a>) -> Self {
+        Self {
+            action,
+            mapping,
+            commit_lsn: begin.final_lsn,
+            commit_timestamp: begin.timestamp,
+            new,
+            old,
+        }
+    }
+
+    /// What happened.
+    pub fn action(&self) -> Action {
+        self.action
+    }
+
+    /// The table it happened in.
+    pub fn table(&self) -> &Arc<Table> {
+        self.mapping.table()
+    }
+
+    /// LSN of the commit it is part of.
+    pub fn commit_lsn(&self) -> u64 {
+        self.commit_lsn
+    }
+
+    /// When it was committed.
+    pub fn commit_timestamp(&self) -> Timestamp {
+        self.commit_timestamp
+    }
+
+    /// Whether policies have to be asked who sees it. A row that is gone cannot be asked about.
+    pub fn needs_visibility_check(&self) -> bool {
+        self.table().row_security && self.action != Action::Delete
+    }
+
+    /// The primary key of the row as it is now: name, type and text of each column. `None` if there is no such row, no
+    /// primary key, or a column of it that the row does not tell. Of a deleted row, the former one.
+    pub fn key(&self) -> Option<Vec<(&'a str, &'a Type, &'a str)>> {
+        let columns = self.mapping.columns();
+        let key = columns.filter(|(_, column, _)| column.in_primary_key);
+        let key: Option<Vec<_>> = key
+            .map(|(at, column, _)| match self.current(at) {
+                Cell::Text(text) => Some((&*column.name, &*column.r#type, text)),
+                Cell::Null | Cell::Absent => None,
+            })
+            .collect();
+        key.filter(|key| !key.is_empty())
+    }
+
+    /// Whether only the small values are to be sent. What is measured is the text of all values of the new and the old
+    /// row; the reference measures the JSON of its decoder, in which names and types come on top.
+    pub fn is_too_large(&self) -> bool {
+        self.new.bytes() + self.old.bytes() > CHANGE_BYTES_MAX
+    }
+
+    pub(crate) fn mapping(&self) -> &'a Mapping {
+        self.mapping
+    }
+
+    /// The value in the new row, as it is in the log.
+    pub(crate) fn new_cell(&self, position: usize) -> Cell<'a> {
+        self.new.cell(position)
+    }
+
+    /// The value in the former row.
+    pub(crate) fn old_cell(&self, position: usize) -> Cell<'a> {
+        self.old.cell(position)
+    }
+
+    /// The value in the new row, from the former one where it was left alone.
+    pub(crate) fn current(&self, position: usize) -> Cell<'a> {
+        match self.new_cell(position) {
+            Cell::Absent => self.old_cell(position),
+            known => known,
+        }
+    }
+
+    /// What filters look at: the new row, or what is left of a deleted one.
+    pub(crate) fn filtered(&self, position: usize) -> Cell<'a> {
+        match self.action {
+            Action::Insert | Action::Update => self.new_cell(position),
+            Action::Delete => self.old_cell(position),
+        }
+    }
+
+    /// The columns of the primary key.
+    pub(crate) fn primary_key(&self) -> &'a ColumnSet {
+        self.mapping.primary_key()
+    }
+}
+
+impl<'a> Row<'a> {
+    fn new(mapping: &Mapping, tuple: &Tuple<'a>) -> Result<Self, RowMismatch> {
+        let columns = mapping.relation().columns.len();
+        if tuple.len() != columns {
+            return Err(RowMismatch {
+                values: tuple.len(),
+                columns,
+            });
+        }
+        Ok(Self::of(mapping, tuple, |_| true))
+    }
+
+    fn former(mapping: &Mapping, old: &OldTuple<'a>) -> Result<Self, RowMismatch> {
+        match old {
+            OldTuple::Full(tuple) => Self::new(mapping, tuple),
+            OldTuple::Key(tuple) => {
+                Self::new(mapping, tuple)?;
+                Ok(Self::key_of(mapping, tuple))
+            }
+        }
+    }
+
+    /// The columns of the replica identity alone.
+    fn key_of(mapping: &Mapping, tuple: &Tuple<'a>) -> Self {
+        Self::of(mapping, tuple, |at| {
+            mapping
+                .relation()
+                .columns
+                .get(at)
+                .is_some_and(|column| column.is_key)
+        })
+    }
+
+    fn of(mapping: &Mapping, tuple: &Tuple<'a>, is_told: impl Fn(usize) -> bool) -> Self {
+        let mut cells = vec![Cell::Absent; mapping.table().columns.len()];
+        for (at, value) in tuple.iter().enumerate().filter(|(at, _)| is_told(*at)) {
+            let cell = mapping.position(at).and_then(|position| cells.get_mut(position));
+            let Some(cell) = cell else { continue };
+            *cell = match value {
+                Value::Null => Cell::Null,
+                Value::UnchangedToast => Cell::Absent,
+                Value::Text(text) => Cell::Text(text),
+            };
+        }
+        Self(cells)
+    }
+
+    fn cell(&self, position: usize) -> Cell<'a> {
+        self.0.get(position).copied().unwrap_or_default()
+    }
+
+    fn bytes(&self) -> usize {
+        let texts = self.0.iter().map(|cell| match cell {
+            Cell::Text(text) => text.len(),
+            Cell::Null | Cell::Absent => 0,
+        });
+        texts.sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{BEGIN, delete, insert, mapping, table, tuple, update};
+
+    #[test]
+    fn a_row_of_another_length_than_its_relation_is_refused() {
+        let notes = mapping(table("notes", "id!:int8 body:text"), ReplicaIdentity::Default);
+        for values in [&["1"][..], &["1", "a", "b"]] {
+            let new = tuple(values);
+            let mismatch = RowMismatch {
+                values: values.len(),
+                columns: 2,
+            };
+            let inserted = RowChange::insert(
+                &notes,
+                &BEGIN,
+                Insert {
+                    relation: 5,
+                    new: new.clone(),
+                },
+            );
+            assert_eq!(inserted.unwrap_err(), mismatch);
+            let old = OldTuple::Key(new);
+            assert_eq!(
+                RowChange::delete(&notes, &BEGIN, Delete { relation: 5, old }).unwrap_err(),
+                mismatch
+            );
+        }
+    }
+
+    #[test]
+    fn columns_are_matched_by_name() {
+        let known = table("notes", "id!:int8 added:text body:text");
+        let mut streamed = mapping(
+            table("notes", "body:text dropped:text id!:int8"),
+            ReplicaIdentity::Default,
+        );
+        assert!(streamed.fits());
+        streamed = Mapping::new(Arc::new(known), Arc::clone(streamed.relation()));
+        assert!(!streamed.fits());
+        let change = insert(&streamed, &["text", "gone", "1"]);
+        assert_eq!(change.new_cell(0), Cell::Text("1"));
+        assert_eq!(change.new_cell(1), Cell::Absent);
+        assert_eq!(change.new_cell(2), Cell::Text("text"));
+        assert_eq!(change.new_cell(3), Cell::Absent);
+    }
+
+    #[test]
+    fn a_type_of_another_age_does_not_fit() {
+        let streamed = mapping(table("notes", "id!:int4"), ReplicaIdentity::Default);
+        let altered = Mapping::new(
+            Arc::new(table("notes", "id!:int8")),
+            Arc::clone(streamed.relation()),
+        );
+        assert!(!altered.fits());
+        let renamed = Mapping::new(
+            Arc::new(table("memos", "id!:int4")),
+            Arc::clone(streamed.relation()),
+        );
+        assert!(!renamed.fits());
+    }
+
+    #[test]
+    fn the_key_is_that_of_the_row_as_it_is_now() {
+        let pairs = mapping(table("pairs", "a!:int4 v:text b!:text"), ReplicaIdentity::Default);
+        let names_and_texts = |change: &RowChange<'_>| {
+            let key = change.key()?;
+            Some(
+                key.iter()
+                    .map(|(name, _, text)| format!("{name}={text}"))
+                    .collect::<Vec<_>>()
+                    .join(" "),
+            )
+        };
+        assert_eq!(
+            names_and_texts(&update(&pairs, None, &["1", "x", "y"])).as_deref(),
+            Some("a=1 b=y")
+        );
+        assert_eq!(names_and_texts(&insert(&pairs, &["~", "x", "y"])), None);
+        // A deleted row has a former key only.
+        assert_eq!(
+            names_and_texts(&delete(&pairs, &["1", "~", "y"])).as_deref(),
+            Some("a=1 b=y")
+        );
+        let keyless = mapping(table("nopk", "a:int4"), ReplicaIdentity::Full);
+        assert_eq!(names_and_texts(&insert(&keyless, &["1"])), None);
+    }
+}
