@@ -1,1 +1,35 @@
-//! (in the making)
+//! Recorded conversations as data: what their lines say, and whether what arrived is what they expect.
+//!
+//! [`Transcript::parse`] reads a file strictly: a key it does not know is an error with its line. [`Matcher`] holds the
+//! rules by which an expectation matches, [`AnyOrder`] those for frames whose order is open, and [`Failure`] tells a
+//! mismatch with the conversation that led to it. The format is `protocol-spec/transcripts/FORMAT.md`.
+//!
+//! What is not here: no socket, no clock (the caller says what time it is), no signing of tokens ([`Token`] is what is
+//! to be signed), no knowledge of binary frames (the caller brings their decoded form).
+
+mod capture;
+mod explain;
+mod fields;
+mod format;
+mod header;
+mod json;
+mod matcher;
+mod number;
+mod order;
+mod placeholder;
+mod step;
+mod token;
+
+pub use explain::{Conversation, Failure, LISTED_ENTRIES_MAX, Mismatch};
+pub use format::{FormatError, Transcript};
+pub use header::{Header, Reference};
+pub use json::{DEPTH_MAX, JsonError, Value};
+pub use matcher::{Arrived, Matcher, POSSIBILITIES_MAX};
+pub use number::Number;
+pub use order::{AnyOrder, Offer};
+pub use placeholder::{Bindings, Environment, Expansion, FILL_BYTES_MAX, Kind, PlaceholderError};
+pub use step::{
+    Action, Body, Ending, Expectation, Expected, ExpectedAnswer, Frame, HttpCall, Numbers, Open, Outgoing,
+    Push, Query, SqlCall, Step,
+};
+pub use token::{Algorithm, KeySource, Token, claims_at};
