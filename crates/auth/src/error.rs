@@ -1,6 +1,6 @@
 //! Why a token is not accepted.
 
-/// Why a token is not accepted. What a client is told in which situation is in `protocol-spec/auth.md`, section 3.
+/// Why a token is not accepted. What a client is told in which situation is in `protocol-spec/auth.md`, section 2.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
     /// Not three parts, or a part that is no base64url, or a header or claims that are no JSON.

@@ -7,13 +7,13 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use phoenix_wire::close::CloseReason;
 use phoenix_wire::encode::Status;
-use phoenix_wire::refusal::{JoinRefusal, Shutdown};
-use phoenix_wire::{Incoming, Malformed, MessageKind, Name, Ref, RefView, Version, decode, encode, event, refusal};
+use phoenix_wire::refusal::Shutdown;
+use phoenix_wire::{Incoming, Malformed, MessageKind, Ref, RefView, Version, decode, encode, event, refusal};
 
 use crate::channel::{Channel, Context, Ending, Fate};
 use crate::effects::{Completion, Effects};
 use crate::tenant::{Tenant, Token};
-use crate::timer::{Timer, TimerTable};
+use crate::timer::{Deadline, Timer, TimerTable};
 
 /// Both clocks at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub struct Session<S> {
     timers: TimerTable,
     serials: u32,
     tickets: u64,
+    /// Since when there has been no channel, once there was one or the attempt at one.
+    empty_since: Option<Duration>,
     /// Whether the socket counts among the tenant's users: from its first successful join on.
     counted: bool,
 }
@@ -58,7 +60,7 @@ pub struct Session<S> {
 pub enum FrameOutcome {
     /// It was a message, for better or worse.
     Handled,
-    /// It was none: dropped without an answer, the socket stays (wire.md, section 9).
+    /// It was none: dropped without an answer, the socket stays (wire.md, section 7).
     Malformed(Malformed),
 }
 
@@ -72,6 +74,7 @@ impl<S> Session<S> {
             timers: TimerTable::default(),
             serials: 0,
             tickets: 0,
+            empty_since: None,
             counted: false,
         }
     }
@@ -115,19 +118,31 @@ impl<S> Session<S> {
 
     /// The time [`Session::next_timeout`] named has come.
     pub fn handle_timeout<E: Effects<Subscription = S>>(&mut self, now: Now, fx: &mut E) {
-        while let Some((serial, timer)) = self.timers.pop_due(now.elapsed) {
-            let Some(topic) = self.find(|channel| channel.serial() == serial) else { continue };
-            let fate = self.with(&topic, now, fx, |channel, cx| match timer {
+        while let Some(due) = self.timers.pop_due(now.elapsed) {
+            let Some(topic) = self.find(|channel| channel.deadlines().any(|live| live == due)) else { continue };
+            let fate = self.with(&topic, now, fx, |channel, cx| match due.timer {
                 Timer::Refusal => channel.send_refusal(&topic, cx),
                 Timer::Token => channel.check_token(cx),
+                Timer::Replication => Fate::Ends(Ending::Shutdown(Shutdown::ReplicationNotReady)),
             });
             self.settle(now, &topic, fate, fx);
+        }
+        if self.lonely_until().is_some_and(|end| end <= now.elapsed) {
+            self.empty_since = None;
+            fx.close(CloseReason::NoChannel);
         }
     }
 
     /// When [`Session::handle_timeout`] is to be called next.
     pub fn next_timeout(&self) -> Option<Duration> {
-        self.timers.next()
+        match (self.timers.next(), self.lonely_until()) {
+            (Some(timer), Some(end)) => Some(timer.min(end)),
+            (timer, end) => timer.or(end),
+        }
+    }
+
+    fn lonely_until(&self) -> Option<Duration> {
+        self.empty_since.map(|since| since + NO_CHANNEL_TIMEOUT)
     }
 
     /// Ends one channel because the tenant sends too many messages; `member` received one of them.
@@ -222,6 +237,7 @@ impl<S> Session<S> {
             fate = channel.send_refusal(topic, &mut cx);
         }
         self.channels.insert(topic.into(), channel);
+        self.empty_since = None;
         self.settle(now, topic, fate, fx);
     }
 
@@ -240,11 +256,13 @@ impl<S> Session<S> {
                 let backlog = channel.backlog().take();
                 let mut cx = self.context(now, fx);
                 channel.end(topic, ending, &mut cx);
-                let live = &self.channels;
-                self.timers.prune(live.len(), |serial| live.values().any(|channel| channel.serial() == serial));
+                if self.channels.is_empty() {
+                    self.empty_since = Some(now.elapsed);
+                }
                 backlog
             }
         };
+        self.timers.prune(self.channels.len(), || self.channels.values().flat_map(Channel::deadlines));
         for (kind, bytes) in backlog {
             if let Ok(message) = decode(self.connection.version, kind, &bytes) {
                 self.route(now, kind, &bytes, &message, fx);
@@ -305,5 +323,7 @@ impl<S> Session<S> {
     }
 }
 
+/// How long a socket may go without a channel after its last one ended or was refused. Source: wire.md, section 10.
+const NO_CHANNEL_TIMEOUT: Duration = Duration::from_secs(600);
 /// Refusals of one socket that may wait for their delay; more are answered at once.
 const REFUSALS_PENDING_MAX: usize = 256;
