@@ -31,8 +31,9 @@ mod tally;
 mod topic;
 
 pub use courier::{Courier, Delivery, DeliveryKind, WorkerId};
-pub use local::{Fanout, LocalHub, Sender, Subscription};
+pub use local::{Fanout, LocalHub, Subscription};
 pub use outbox::{DirtyList, Outbox, OutboxState, SocketId};
+pub use phoenix_wire::payload::broadcast::Sender;
 pub use publication::Publication;
 pub use room::Announcement;
 pub use tally::Tally;

@@ -5,13 +5,17 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use phoenix_wire::Version;
+use phoenix_wire::payload::broadcast::Sender;
 use presence::MemberId;
 use websocket::Frame;
 
-use crate::{Delivery, DeliveryKind, Hub, Outbox, Publication, SocketId, Topic, TopicKey, WorkerId};
+use crate::{
+    Announcement, Delivery, DeliveryKind, Hub, Outbox, Publication, SocketId, Topic, TopicKey, WorkerId,
+};
 
 /// The subscriptions of one worker, over all tenants.
 pub struct LocalHub {
@@ -22,18 +26,9 @@ pub struct LocalHub {
 /// A channel's place among the listeners of its topic. Given back with [`LocalHub::unsubscribe`].
 pub struct Subscription {
     local: Rc<LocalTopic>,
-    slot: usize,
+    slot: u32,
     member: MemberId,
     version: Version,
-}
-
-/// Whether the sender of a broadcast is among its receivers (`config.broadcast.self`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sender {
-    /// The sending channel gets its own message.
-    Included,
-    /// The sending channel is passed over.
-    Excluded,
 }
 
 /// What a delivery to one worker's listeners came to.
@@ -54,7 +49,7 @@ struct LocalTopic {
 #[derive(Default)]
 struct Listeners {
     slots: Vec<Option<Listener>>,
-    free: Vec<usize>,
+    free: Vec<u32>,
 }
 
 struct Listener {
@@ -69,7 +64,10 @@ struct Listener {
 impl LocalHub {
     /// No subscriptions yet.
     pub fn new(worker: WorkerId) -> Self {
-        Self { worker, topics: RefCell::default() }
+        Self {
+            worker,
+            topics: RefCell::default(),
+        }
     }
 
     /// Makes `outbox` a listener of a topic. From this call on every publication reaches it.
@@ -86,7 +84,12 @@ impl LocalHub {
             .topics
             .borrow_mut()
             .entry(Arc::as_ptr(&topic))
-            .or_insert_with(|| Rc::new(LocalTopic { topic, listeners: RefCell::default() }))
+            .or_insert_with(|| {
+                Rc::new(LocalTopic {
+                    topic,
+                    listeners: RefCell::default(),
+                })
+            })
             .clone();
         let listener = Listener {
             outbox,
@@ -97,17 +100,30 @@ impl LocalHub {
             replayed: None,
         };
         let slot = local.listeners.borrow_mut().insert(listener);
-        Subscription { local, slot, member, version }
+        Subscription {
+            local,
+            slot,
+            member,
+            version,
+        }
     }
 
-    /// Removes a listener; nothing is delivered to it any more.
-    pub fn unsubscribe(&self, subscription: Subscription) {
-        let Subscription { local, slot, version, .. } = subscription;
+    /// Removes a listener and its presence; nothing is delivered to it any more.
+    pub fn unsubscribe(&self, now: Duration, subscription: Subscription) -> Announcement {
+        let Subscription {
+            local,
+            slot,
+            member,
+            version,
+        } = subscription;
         let empty = local.listeners.borrow_mut().remove(slot);
         if empty {
             self.topics.borrow_mut().remove(&Arc::as_ptr(&local.topic));
         }
+        // Before the topic is left: with its last listener it is forgotten, and nobody may be present there then.
+        let announcement = local.topic.untrack(now, member);
         local.topic.hub().leave(&local.topic, self.worker, version);
+        announcement
     }
 
     /// Publishes a broadcast of a member: encodes once per serializer that somebody else listens with, delivers to
@@ -122,15 +138,20 @@ impl LocalHub {
         let topic = &from.local.topic;
         let mut publication = Publication::encode(|version| from.has_audience(version, sender), encode);
         publication.id = id.map(Into::into);
-        topic.hub().send_to_others(Some(self.worker), topic, &publication, DeliveryKind::Broadcast);
+        topic
+            .hub()
+            .send_to_others(Some(self.worker), topic, &publication, DeliveryKind::Broadcast);
         let passed_over = (sender == Sender::Excluded).then_some(from.member);
-        from.local.deliver(&publication, DeliveryKind::Broadcast, passed_over)
+        from.local
+            .deliver(&publication, DeliveryKind::Broadcast, passed_over)
     }
 
     /// Hands a delivery that came by mail to this worker's listeners.
     pub fn deliver(&self, delivery: &Delivery) -> Fanout {
         let local = self.topics.borrow().get(&Arc::as_ptr(&delivery.topic)).cloned();
-        local.map(|local| local.deliver(&delivery.publication, delivery.kind, None)).unwrap_or_default()
+        local
+            .map(|local| local.deliver(&delivery.publication, delivery.kind, None))
+            .unwrap_or_default()
     }
 }
 
@@ -153,7 +174,7 @@ impl Subscription {
 
     /// Sets what the member may read; both are open until a policy closes them.
     pub fn set_reads(&self, broadcasts: bool, presence: bool) {
-        if let Some(listener) = self.local.listeners.borrow().slots.get(self.slot).and_then(Option::as_ref) {
+        if let Some(listener) = self.local.listeners.borrow().get(self.slot) {
             listener.reads_broadcasts.set(broadcasts);
             listener.reads_presence.set(presence);
         }
@@ -161,26 +182,36 @@ impl Subscription {
 
     /// From now on passes over broadcasts whose id is among `ids`: the member got them by replay.
     pub fn set_replayed(&self, ids: HashSet<Box<str>>) {
-        if let Some(Some(listener)) = self.local.listeners.borrow_mut().slots.get_mut(self.slot) {
+        if let Some(listener) = self.local.listeners.borrow_mut().get_mut(self.slot) {
             listener.replayed = Some(Rc::new(ids));
         }
     }
 }
 
 impl LocalTopic {
-    fn deliver(&self, publication: &Publication, kind: DeliveryKind, passed_over: Option<MemberId>) -> Fanout {
+    fn deliver(
+        &self,
+        publication: &Publication,
+        kind: DeliveryKind,
+        passed_over: Option<MemberId>,
+    ) -> Fanout {
         let mut fanout = Fanout::default();
         let tally = self.topic.hub().tally();
         let overloaded = kind == DeliveryKind::Broadcast && tally.is_overloaded();
         for listener in self.listeners.borrow().slots.iter().flatten() {
-            if Some(listener.member) == passed_over || !listener.reads(kind) || listener.has_seen(publication) {
+            if Some(listener.member) == passed_over || !listener.reads(kind) || listener.has_seen(publication)
+            {
                 continue;
             }
-            let Some(frame) = publication.frame(listener.version) else { continue };
+            let Some(frame) = publication.frame(listener.version) else {
+                continue;
+            };
             listener.outbox.push(frame);
             fanout.delivered += 1;
             if overloaded {
-                fanout.overloaded.push((listener.outbox.socket(), listener.member));
+                fanout
+                    .overloaded
+                    .push((listener.outbox.socket(), listener.member));
             }
         }
         match kind {
@@ -208,22 +239,31 @@ impl Listener {
 }
 
 impl Listeners {
-    fn insert(&mut self, listener: Listener) -> usize {
+    fn insert(&mut self, listener: Listener) -> u32 {
         match self.free.pop() {
             Some(slot) => {
-                self.slots[slot] = Some(listener);
+                self.slots[slot as usize] = Some(listener);
                 slot
             }
             None => {
                 self.slots.push(Some(listener));
-                self.slots.len() - 1
+                u32::try_from(self.slots.len() - 1)
+                    .expect("a socket listens once, and sockets are numbered with 32 bits")
             }
         }
     }
 
+    fn get(&self, slot: u32) -> Option<&Listener> {
+        self.slots.get(slot as usize)?.as_ref()
+    }
+
+    fn get_mut(&mut self, slot: u32) -> Option<&mut Listener> {
+        self.slots.get_mut(slot as usize)?.as_mut()
+    }
+
     /// Returns whether none is left.
-    fn remove(&mut self, slot: usize) -> bool {
-        if self.slots[slot].take().is_some() {
+    fn remove(&mut self, slot: u32) -> bool {
+        if self.slots[slot as usize].take().is_some() {
             self.free.push(slot);
         }
         self.free.len() == self.slots.len()
@@ -232,6 +272,9 @@ impl Listeners {
 
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Subscription").field("topic", &self.local.topic).field("member", &self.member).finish()
+        f.debug_struct("Subscription")
+            .field("topic", &self.local.topic)
+            .field("member", &self.member)
+            .finish()
     }
 }

@@ -19,9 +19,16 @@ pub struct Publication {
 
 impl Publication {
     /// Encodes with `encode` for each serializer for which `wanted` says that someone listens.
-    pub fn encode(wanted: impl Fn(Version) -> bool, mut encode: impl FnMut(Version) -> Option<Frame>) -> Self {
+    pub fn encode(
+        wanted: impl Fn(Version) -> bool,
+        mut encode: impl FnMut(Version) -> Option<Frame>,
+    ) -> Self {
         let mut frame = |version| wanted(version).then(|| encode(version)).flatten();
-        Self { v1: frame(Version::V1), v2: frame(Version::V2), id: None }
+        Self {
+            v1: frame(Version::V1),
+            v2: frame(Version::V2),
+            id: None,
+        }
     }
 
     /// The frame for `version`, if there is one.

@@ -39,7 +39,10 @@ impl Topic {
         let mut room = self.room();
         match room.set.track(member, key, meta, self.hub().next_phx_ref()) {
             Some(change) => self.announce(&mut room, now, change),
-            None => Announcement { changed: false, flush_at: None },
+            None => Announcement {
+                changed: false,
+                flush_at: None,
+            },
         }
     }
 
@@ -48,7 +51,10 @@ impl Topic {
         let mut room = self.room();
         match room.set.untrack(member) {
             Some(change) => self.announce(&mut room, now, change),
-            None => Announcement { changed: false, flush_at: None },
+            None => Announcement {
+                changed: false,
+                flush_at: None,
+            },
         }
     }
 
@@ -69,7 +75,10 @@ impl Topic {
 
     fn announce(self: &Arc<Self>, room: &mut Room, now: Duration, change: Change) -> Announcement {
         room.untold.add(change);
-        Announcement { changed: true, flush_at: self.tell_or_schedule(room, now) }
+        Announcement {
+            changed: true,
+            flush_at: self.tell_or_schedule(room, now),
+        }
     }
 
     fn tell_or_schedule(self: &Arc<Self>, room: &mut Room, now: Duration) -> Option<Duration> {
@@ -84,10 +93,18 @@ impl Topic {
                     |version| self.listens(version),
                     |version| {
                         let joined = self.joined();
-                        Some(encode::message(version, RefView::NULL, RefView::NULL, joined, event::PRESENCE_DIFF, &diff))
+                        Some(encode::message(
+                            version,
+                            RefView::NULL,
+                            RefView::NULL,
+                            joined,
+                            event::PRESENCE_DIFF,
+                            &diff,
+                        ))
                     },
                 );
-                self.hub().send_to_others(None, self, &publication, DeliveryKind::Presence);
+                self.hub()
+                    .send_to_others(None, self, &publication, DeliveryKind::Presence);
                 None
             }
             Err(at) => {
@@ -116,9 +133,11 @@ impl Pacer {
     /// Takes one diff from the budget, or says when there will be one.
     fn admit(&mut self, now: Duration, listeners: u32) -> Result<(), Duration> {
         let interval = (Duration::from_secs(1) * listeners / FRAMES_PER_SECOND).clamp(WINDOW_MIN, WINDOW_MAX);
+        // What a larger room has spent weighs no more than a spent burst of this one.
+        self.restored_at = self.restored_at.min(now + interval * BURST);
         let earliest = self.restored_at.saturating_sub(interval * (BURST - 1));
         if now < earliest {
-            return Err(earliest.min(now + WINDOW_MAX));
+            return Err(earliest);
         }
         self.restored_at = self.restored_at.max(now) + interval;
         Ok(())
@@ -149,6 +168,15 @@ mod tests {
             assert_eq!(pacer.admit(ms(10_000), listeners), Ok(()));
             assert_eq!(pacer.admit(ms(20_000), listeners), Ok(()));
         }
+    }
+
+    #[test]
+    fn a_room_that_shrank_does_not_pay_for_what_it_was() {
+        let mut pacer = Pacer::default();
+        while pacer.admit(ms(10_000), 100_000).is_ok() {}
+        let at = pacer.admit(ms(10_000), 1).expect_err("the burst is spent");
+        assert!(at <= ms(10_000) + WINDOW_MIN, "{at:?}");
+        assert_eq!(pacer.admit(at, 1), Ok(()));
     }
 
     #[test]

@@ -80,7 +80,10 @@ impl Hub {
     pub(crate) fn next_phx_ref(&self) -> String {
         const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         let value = (u128::from(self.seed) << 32) | u128::from(self.next_number() & 0xffff_ffff);
-        (0..16).rev().map(|at| char::from(ALPHABET[(value >> (6 * at)) as usize & 63])).collect()
+        (0..16)
+            .rev()
+            .map(|at| char::from(ALPHABET[(value >> (6 * at)) as usize & 63]))
+            .collect()
     }
 
     /// The topic of that name, if anybody listens to it.
@@ -113,7 +116,11 @@ impl Hub {
 
     /// Publishes from outside any socket (HTTP, the database): every worker with listeners gets it by mail.
     /// Returns whether anybody listens.
-    pub fn publish(&self, key: &TopicKey, encode: impl FnMut(&Topic, Version) -> Option<websocket::Frame>) -> bool {
+    pub fn publish(
+        &self,
+        key: &TopicKey,
+        encode: impl FnMut(&Topic, Version) -> Option<websocket::Frame>,
+    ) -> bool {
         self.publish_identified(key, None, encode)
     }
 
@@ -124,8 +131,13 @@ impl Hub {
         id: Option<&str>,
         mut encode: impl FnMut(&Topic, Version) -> Option<websocket::Frame>,
     ) -> bool {
-        let Some(topic) = self.topic(key) else { return false };
-        let mut publication = Publication::encode(|version| topic.listens(version), |version| encode(&topic, version));
+        let Some(topic) = self.topic(key) else {
+            return false;
+        };
+        let mut publication = Publication::encode(
+            |version| topic.listens(version),
+            |version| encode(&topic, version),
+        );
         publication.id = id.map(Into::into);
         self.send_to_others(None, &topic, &publication, DeliveryKind::Broadcast);
         true
@@ -144,7 +156,11 @@ impl Hub {
         }
         for worker in (0..self.workers).map(WorkerId) {
             if Some(worker) != own && topic.interest_of(worker) > 0 {
-                let delivery = Delivery { topic: topic.clone(), publication: publication.clone(), kind };
+                let delivery = Delivery {
+                    topic: topic.clone(),
+                    publication: publication.clone(),
+                    kind,
+                };
                 self.courier.deliver(worker, delivery);
             }
         }
@@ -184,12 +200,17 @@ impl Topic {
 
     /// Whether anybody listens with that serializer, on any worker.
     pub fn listens(&self, version: Version) -> bool {
-        self.interest.iter().any(|interest| interest.count(version).load(Ordering::SeqCst) > 0)
+        self.interest
+            .iter()
+            .any(|interest| interest.count(version).load(Ordering::SeqCst) > 0)
     }
 
     /// Listeners with that serializer on all workers.
     pub fn listeners(&self, version: Version) -> u32 {
-        self.interest.iter().map(|interest| interest.count(version).load(Ordering::SeqCst)).sum()
+        self.interest
+            .iter()
+            .map(|interest| interest.count(version).load(Ordering::SeqCst))
+            .sum()
     }
 
     pub(crate) fn interest_of(&self, worker: WorkerId) -> u32 {
@@ -217,7 +238,9 @@ impl Interest {
 
 impl fmt::Debug for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Topic").field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("Topic")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
     }
 }
 

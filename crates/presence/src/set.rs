@@ -1,6 +1,6 @@
 //! Everything tracked on a topic.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use phoenix_wire::json;
@@ -15,7 +15,7 @@ pub struct MemberId(pub u64);
 #[derive(Debug, Default)]
 pub struct PresenceSet {
     metas: BTreeMap<Place, Arc<str>>,
-    members: HashMap<MemberId, Tracked>,
+    members: BTreeMap<MemberId, Tracked>,
     arrivals: u64,
 }
 

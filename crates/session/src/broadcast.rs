@@ -5,15 +5,6 @@
 use phoenix_wire::{Encoding, JsonText, RefView, UserBroadcast, Version, encode, event, json};
 use websocket::Frame;
 
-/// Whether the sending channel is among the receivers (`config.broadcast.self`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sender {
-    /// Gets its own message.
-    Included,
-    /// Is passed over.
-    Excluded,
-}
-
 /// A broadcast as it was pushed.
 #[derive(Debug)]
 pub enum Broadcast<'a> {
@@ -31,9 +22,14 @@ impl Broadcast<'_> {
     /// `topic` is the topic as joined.
     pub fn encode(&self, version: Version, topic: &str) -> Option<Frame> {
         match (self, version) {
-            (Broadcast::Text(payload), _) => {
-                Some(encode::message(version, RefView::NULL, RefView::NULL, topic, event::BROADCAST, payload.as_str()))
-            }
+            (Broadcast::Text(payload), _) => Some(encode::message(
+                version,
+                RefView::NULL,
+                RefView::NULL,
+                topic,
+                event::BROADCAST,
+                payload.as_str(),
+            )),
             (Broadcast::User(user), Version::V2) => {
                 encode::user_broadcast_binary(topic, user.event, "", user.encoding, user.payload)
                     .ok()
@@ -70,5 +66,11 @@ fn user_text(user: &UserBroadcast<'_>, version: Version, topic: &str) -> Option<
         return None;
     }
     let payload = json::check(user.payload).ok()?;
-    Some(encode::user_broadcast_text(version, topic, user.event, None, payload.as_str()))
+    Some(encode::user_broadcast_text(
+        version,
+        topic,
+        user.event,
+        None,
+        payload.as_str(),
+    ))
 }

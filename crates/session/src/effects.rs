@@ -6,9 +6,10 @@ use auth::Claims;
 use phoenix_wire::Version;
 use phoenix_wire::close::CloseReason;
 use phoenix_wire::payload::RawBinding;
+use phoenix_wire::payload::broadcast::Sender;
 use websocket::Frame;
 
-use crate::broadcast::{Broadcast, Sender};
+use crate::broadcast::Broadcast;
 
 /// Name of a topic inside the tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,15 +66,6 @@ pub trait Effects {
 /// Names a piece of requested work within a session; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
-
-/// A feature of a channel with permissions of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Extension {
-    /// Broadcasts.
-    Broadcast,
-    /// Presence.
-    Presence,
-}
 
 /// Which permissions to look up. Source: auth.md, section 6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,6 +169,15 @@ impl Grants {
             broadcast_write: later.broadcast_write.or(self.broadcast_write),
             presence_read: later.presence_read.or(self.presence_read),
             presence_write: later.presence_write.or(self.presence_write),
+        }
+    }
+
+    /// These grants after a probe for writing: what it did not answer is denied, so nobody asks again.
+    pub(crate) fn decided_to_write(self) -> Grants {
+        Grants {
+            broadcast_write: self.broadcast_write.or(Some(false)),
+            presence_write: self.presence_write.or(Some(false)),
+            ..self
         }
     }
 

@@ -23,9 +23,10 @@ mod session;
 mod tenant;
 mod timer;
 
-pub use broadcast::{Broadcast, Sender};
+pub use broadcast::Broadcast;
 pub use effects::{
-    AuthorizeFailure, ChangesOutcome, Completion, Effects, Extension, Grants, Probe, Request, Ticket, TopicName,
+    AuthorizeFailure, ChangesOutcome, Completion, Effects, Grants, Probe, Request, Ticket, TopicName,
 };
+pub use phoenix_wire::payload::broadcast::Sender;
 pub use session::{Connection, FrameOutcome, Now, Session};
 pub use tenant::{Tenant, TenantPolicy, Token};

@@ -43,7 +43,10 @@ impl RateMeter {
             next_tick_ms: AtomicU64::new(0),
             average_milli: AtomicU64::new(0),
             tripped: AtomicBool::new(limit == Some(0)),
-            buckets: Mutex::new(Buckets { counts: vec![0], max: buckets }),
+            buckets: Mutex::new(Buckets {
+                counts: vec![0],
+                max: buckets,
+            }),
         }
     }
 
@@ -101,9 +104,13 @@ impl RateMeter {
             }
             self.next_tick_ms.store(due + ticks * tick, Ordering::Relaxed);
         }
-        let average_milli = buckets.counts.iter().sum::<u64>() * 1_000_000 / (buckets.counts.len() as u64 * tick);
+        let average_milli =
+            buckets.counts.iter().sum::<u64>() * 1_000_000 / (buckets.counts.len() as u64 * tick);
         self.average_milli.store(average_milli, Ordering::Relaxed);
-        self.tripped.store(self.limit.is_some_and(|limit| average_milli >= limit * 1000), Ordering::Relaxed);
+        self.tripped.store(
+            self.limit.is_some_and(|limit| average_milli >= limit * 1000),
+            Ordering::Relaxed,
+        );
     }
 }
 
@@ -132,7 +139,10 @@ impl CallWindow {
                 true
             }
             _ => {
-                *self = CallWindow { calls: 1, ends_at: Some(now + window) };
+                *self = CallWindow {
+                    calls: 1,
+                    ends_at: Some(now + window),
+                };
                 true
             }
         }
@@ -171,8 +181,14 @@ mod tests {
         let meter = RateMeter::new(Some(4));
         assert!(!meter.refresh(seconds(100), || 0));
         meter.add(40);
-        assert!(meter.refresh(seconds(105), || 0), "40 events in two buckets of 5 s are 4 a second");
-        assert!(!meter.refresh(seconds(1_000), || 0), "forgotten after five idle minutes");
+        assert!(
+            meter.refresh(seconds(105), || 0),
+            "40 events in two buckets of 5 s are 4 a second"
+        );
+        assert!(
+            !meter.refresh(seconds(1_000), || 0),
+            "forgotten after five idle minutes"
+        );
     }
 
     #[test]
@@ -180,7 +196,10 @@ mod tests {
         let meter = started(Some(100));
         meter.add(1_000);
         assert!(!meter.refresh(seconds(4), || 0));
-        assert!(meter.refresh(seconds(5), || 0), "1000 events in two buckets of 5 s are 100 a second");
+        assert!(
+            meter.refresh(seconds(5), || 0),
+            "1000 events in two buckets of 5 s are 100 a second"
+        );
         assert_eq!(meter.average(), 100.0);
     }
 
@@ -197,7 +216,10 @@ mod tests {
         let meter = started(Some(10));
         meter.add(6_000);
         assert!(meter.refresh(seconds(59), || 0));
-        assert!(!meter.refresh(seconds(66), || 0), "the bucket of the burst is the thirteenth");
+        assert!(
+            !meter.refresh(seconds(66), || 0),
+            "the bucket of the burst is the thirteenth"
+        );
     }
 
     #[test]

@@ -9,13 +9,17 @@ use crate::effects::AuthorizeFailure;
 pub(crate) fn join_refusal_of_token(error: &VerifyError) -> JoinRefusal {
     match error {
         VerifyError::Malformed => JoinRefusal::TokenMalformed,
-        VerifyError::Expired { seconds_ago } => JoinRefusal::TokenExpired { seconds_ago: *seconds_ago },
+        VerifyError::Expired { seconds_ago } => JoinRefusal::TokenExpired {
+            seconds_ago: *seconds_ago,
+        },
         VerifyError::MissingClaims => JoinRefusal::TokenClaimsMissing,
         VerifyError::Signature => JoinRefusal::TokenSignature,
         VerifyError::NoSigner => JoinRefusal::TokenNoSigner,
         VerifyError::UnknownKey { kid } => JoinRefusal::TokenUnknownKey { kid: kid.clone() },
         VerifyError::InvalidClaim { .. } => JoinRefusal::Unknown,
-        VerifyError::BadEscape => JoinRefusal::Exception("the token has a malformed percent escape".to_owned()),
+        VerifyError::BadEscape => {
+            JoinRefusal::Exception("the token has a malformed percent escape".to_owned())
+        }
     }
 }
 
@@ -23,7 +27,9 @@ pub(crate) fn join_refusal_of_token(error: &VerifyError) -> JoinRefusal {
 pub(crate) fn shutdown_of_token(error: &VerifyError) -> Shutdown {
     match error {
         VerifyError::Malformed => Shutdown::TokenMalformed,
-        VerifyError::Expired { seconds_ago } => Shutdown::TokenExpired { seconds_ago: *seconds_ago },
+        VerifyError::Expired { seconds_ago } => Shutdown::TokenExpired {
+            seconds_ago: *seconds_ago,
+        },
         VerifyError::MissingClaims => Shutdown::TokenClaimsMissing,
         VerifyError::Signature => Shutdown::TokenSignature,
         VerifyError::NoSigner => Shutdown::TokenNoSigner,
@@ -36,7 +42,9 @@ pub(crate) fn shutdown_of_token(error: &VerifyError) -> Shutdown {
 /// A permission check that fails at a join. Source: auth.md, section 7.
 pub(crate) fn join_refusal_of_check(failure: AuthorizeFailure, topic: &str) -> JoinRefusal {
     match failure {
-        AuthorizeFailure::Policy => JoinRefusal::Unauthorized { topic: topic.to_owned() },
+        AuthorizeFailure::Policy => JoinRefusal::Unauthorized {
+            topic: topic.to_owned(),
+        },
         AuthorizeFailure::Cancelled(detail) => JoinRefusal::QueryCanceled { detail },
         AuthorizeFailure::MissingPartition => JoinRefusal::MissingPartition,
         AuthorizeFailure::PoolExhausted => JoinRefusal::IncreaseConnectionPool,
@@ -47,7 +55,9 @@ pub(crate) fn join_refusal_of_check(failure: AuthorizeFailure, topic: &str) -> J
 /// A permission check that fails when a token is refreshed. Source: auth.md, section 5.
 pub(crate) fn shutdown_of_check(failure: &AuthorizeFailure, topic: &str) -> Shutdown {
     match failure {
-        AuthorizeFailure::Policy => Shutdown::Unauthorized { topic: topic.to_owned() },
+        AuthorizeFailure::Policy => Shutdown::Unauthorized {
+            topic: topic.to_owned(),
+        },
         AuthorizeFailure::Cancelled(_) => Shutdown::QueryCancelled,
         AuthorizeFailure::PoolExhausted => Shutdown::PoolExhausted,
         AuthorizeFailure::MissingPartition => Shutdown::MissingPartition,

@@ -13,7 +13,7 @@ use phoenix_wire::{Incoming, Malformed, MessageKind, Ref, RefView, Version, deco
 use crate::channel::{Channel, Context, Ending, Fate};
 use crate::effects::{Completion, Effects};
 use crate::tenant::{Tenant, Token};
-use crate::timer::{Deadline, Timer, TimerTable};
+use crate::timer::{Timer, TimerTable};
 
 /// Both clocks at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,11 +107,18 @@ impl<S> Session<S> {
     }
 
     /// Requested work is done.
-    pub fn handle_completion<E: Effects<Subscription = S>>(&mut self, now: Now, done: Completion, fx: &mut E) {
+    pub fn handle_completion<E: Effects<Subscription = S>>(
+        &mut self,
+        now: Now,
+        done: Completion,
+        fx: &mut E,
+    ) {
         let ticket = match &done {
             Completion::Authorized(ticket, _) | Completion::ChangesSubscribed(ticket, _) => *ticket,
         };
-        let Some(topic) = self.find(|channel| channel.awaits(ticket)) else { return };
+        let Some(topic) = self.find(|channel| channel.awaits(ticket)) else {
+            return;
+        };
         let fate = self.with(&topic, now, fx, |channel, cx| channel.complete(&topic, done, cx));
         self.settle(now, &topic, fate, fx);
     }
@@ -119,7 +126,9 @@ impl<S> Session<S> {
     /// The time [`Session::next_timeout`] named has come.
     pub fn handle_timeout<E: Effects<Subscription = S>>(&mut self, now: Now, fx: &mut E) {
         while let Some(due) = self.timers.pop_due(now.elapsed) {
-            let Some(topic) = self.find(|channel| channel.deadlines().any(|live| live == due)) else { continue };
+            let Some(topic) = self.find(|channel| channel.deadlines().any(|live| live == due)) else {
+                continue;
+            };
             let fate = self.with(&topic, now, fx, |channel, cx| match due.timer {
                 Timer::Refusal => channel.send_refusal(&topic, cx),
                 Timer::Token => channel.check_token(cx),
@@ -147,8 +156,15 @@ impl<S> Session<S> {
 
     /// Ends one channel because the tenant sends too many messages; `member` received one of them.
     pub fn handle_overload<E: Effects<Subscription = S>>(&mut self, now: Now, member: u64, fx: &mut E) {
-        let Some(topic) = self.find(|channel| channel.member(fx) == Some(member)) else { return };
-        self.settle(now, &topic, Fate::Ends(Ending::Shutdown(Shutdown::TooManyMessages)), fx);
+        let Some(topic) = self.find(|channel| channel.member(fx) == Some(member)) else {
+            return;
+        };
+        self.settle(
+            now,
+            &topic,
+            Fate::Ends(Ending::Shutdown(Shutdown::TooManyMessages)),
+            fx,
+        );
     }
 
     /// Whether that subscription to changes belongs to an open channel.
@@ -158,10 +174,23 @@ impl<S> Session<S> {
 
     /// Tells every channel that the server wants the client to reconnect. The driver closes the socket with 1012.
     pub fn announce_disconnect<E: Effects<Subscription = S>>(&mut self, fx: &mut E) {
-        let payload = phoenix_wire::payload::system("system", true, refusal::SERVER_REQUESTED_DISCONNECT, None);
-        for topic in self.channels.iter().filter(|(_, channel)| channel.is_open()).map(|(topic, _)| topic) {
+        let payload =
+            phoenix_wire::payload::system("system", true, refusal::SERVER_REQUESTED_DISCONNECT, None);
+        for topic in self
+            .channels
+            .iter()
+            .filter(|(_, channel)| channel.is_open())
+            .map(|(topic, _)| topic)
+        {
             let null = RefView::NULL;
-            fx.send(encode::message(self.connection.version, null, null, topic, event::SYSTEM, &payload));
+            fx.send(encode::message(
+                self.connection.version,
+                null,
+                null,
+                topic,
+                event::SYSTEM,
+                &payload,
+            ));
         }
     }
 
@@ -188,7 +217,9 @@ impl<S> Session<S> {
         message: &Incoming<'_>,
         fx: &mut E,
     ) {
-        let Some(topic) = message.topic.as_text() else { return self.answer_unmatched(message, fx) };
+        let Some(topic) = message.topic.as_text() else {
+            return self.answer_unmatched(message, fx);
+        };
         let name = message.event.as_text();
         if topic == event::PHOENIX_TOPIC && name == Some(event::HEARTBEAT) {
             return self.reply(RefView::NULL, message, Status::Ok, "{}", fx);
@@ -210,7 +241,9 @@ impl<S> Session<S> {
             let replaced = self.channels.remove(topic).map(|old| old.replace(fx));
             return self.join(now, topic, message, replaced, fx);
         }
-        let fate = self.with(topic, now, fx, |channel, cx| channel.handle(topic, kind, bytes, message, cx));
+        let fate = self.with(topic, now, fx, |channel, cx| {
+            channel.handle(topic, kind, bytes, message, cx)
+        });
         self.settle(now, topic, fate, fx);
     }
 
@@ -227,7 +260,11 @@ impl<S> Session<S> {
             return self.answer_unmatched(message, fx);
         }
         self.serials = self.serials.wrapping_add(1);
-        let channels = self.channels.values().filter(|channel| !channel.is_refused()).count();
+        let channels = self
+            .channels
+            .values()
+            .filter(|channel| !channel.is_refused())
+            .count();
         let refused = self.channels.len() - channels;
         let mut channel = Channel::new(self.serials, message, replaced);
         let connection = self.connection.clone();
@@ -245,14 +282,18 @@ impl<S> Session<S> {
     fn settle<E: Effects<Subscription = S>>(&mut self, now: Now, topic: &str, fate: Fate, fx: &mut E) {
         let backlog = match fate {
             Fate::Stays => {
-                let Some(channel) = self.channels.get_mut(topic) else { return };
+                let Some(channel) = self.channels.get_mut(topic) else {
+                    return;
+                };
                 if channel.is_busy() {
                     return;
                 }
                 channel.backlog().take()
             }
             Fate::Ends(ending) => {
-                let Some(mut channel) = self.channels.remove(topic) else { return };
+                let Some(mut channel) = self.channels.remove(topic) else {
+                    return;
+                };
                 let backlog = channel.backlog().take();
                 let mut cx = self.context(now, fx);
                 channel.end(topic, ending, &mut cx);
@@ -262,7 +303,9 @@ impl<S> Session<S> {
                 backlog
             }
         };
-        self.timers.prune(self.channels.len(), || self.channels.values().flat_map(Channel::deadlines));
+        self.timers.prune(self.channels.len(), || {
+            self.channels.values().flat_map(Channel::deadlines)
+        });
         for (kind, bytes) in backlog {
             if let Ok(message) = decode(self.connection.version, kind, &bytes) {
                 self.route(now, kind, &bytes, &message, fx);
@@ -277,7 +320,9 @@ impl<S> Session<S> {
         fx: &mut E,
         act: impl FnOnce(&mut Channel<S>, &mut Context<'_, E>) -> Fate,
     ) -> Fate {
-        let Some(channel) = self.channels.get_mut(topic) else { return Fate::Stays };
+        let Some(channel) = self.channels.get_mut(topic) else {
+            return Fate::Stays;
+        };
         let mut cx = Context {
             now,
             version: self.connection.version,
@@ -303,11 +348,20 @@ impl<S> Session<S> {
     }
 
     fn find(&self, is_meant: impl Fn(&Channel<S>) -> bool) -> Option<Box<str>> {
-        self.channels.iter().find(|(_, channel)| is_meant(channel)).map(|(topic, _)| topic.clone())
+        self.channels
+            .iter()
+            .find(|(_, channel)| is_meant(channel))
+            .map(|(topic, _)| topic.clone())
     }
 
     fn answer_unmatched<E: Effects<Subscription = S>>(&self, message: &Incoming<'_>, fx: &mut E) {
-        self.reply(RefView::NULL, message, Status::Error, refusal::UNMATCHED_TOPIC, fx);
+        self.reply(
+            RefView::NULL,
+            message,
+            Status::Error,
+            refusal::UNMATCHED_TOPIC,
+            fx,
+        );
     }
 
     fn reply<E: Effects<Subscription = S>>(
@@ -319,7 +373,14 @@ impl<S> Session<S> {
         fx: &mut E,
     ) {
         let version = self.connection.version;
-        fx.send(encode::reply(version, join_ref, to.reference, &to.topic, status, response));
+        fx.send(encode::reply(
+            version,
+            join_ref,
+            to.reference,
+            &to.topic,
+            status,
+            response,
+        ));
     }
 }
 

@@ -81,12 +81,17 @@ impl Tenant {
     /// Verifies a token as of `unix_seconds`.
     pub fn verify(&self, text: &str, unix_seconds: i64) -> Result<Token, VerifyError> {
         let claims = auth::verify(text, &self.keys, &self.validators, unix_seconds)?;
-        Ok(Token { text: text.into(), claims: Arc::new(claims) })
+        Ok(Token {
+            text: text.into(),
+            claims: Arc::new(claims),
+        })
     }
 
     /// Whether as many users are connected as may be.
     pub fn is_full(&self) -> bool {
-        self.policy.concurrent_users_max.is_some_and(|max| self.users.load(Ordering::Relaxed) >= max)
+        self.policy
+            .concurrent_users_max
+            .is_some_and(|max| self.users.load(Ordering::Relaxed) >= max)
     }
 
     /// Users connected now.
@@ -132,7 +137,10 @@ impl Token {
 
 impl fmt::Debug for Tenant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tenant").field("policy", &self.policy).field("users", &self.users).finish_non_exhaustive()
+        f.debug_struct("Tenant")
+            .field("policy", &self.policy)
+            .field("users", &self.users)
+            .finish_non_exhaustive()
     }
 }
 

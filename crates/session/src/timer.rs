@@ -11,43 +11,53 @@ pub(crate) enum Timer {
     Refusal,
     /// A channel's token has expired or is to be checked again.
     Token,
+    /// A channel has waited long enough for broadcasts from the database to flow.
+    Replication,
 }
 
-/// Deadlines of channels, named by their serial. A deadline of a channel that is gone is harmless.
+/// A deadline of the channel with this serial. It counts only as long as the channel still expects it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Deadline {
+    pub(crate) at: Duration,
+    pub(crate) serial: u32,
+    pub(crate) timer: Timer,
+}
+
+/// Deadlines of channels, live ones and such as nobody expects any more.
 #[derive(Debug, Default)]
 pub(crate) struct TimerTable {
-    due: BinaryHeap<Reverse<(Duration, u32, Timer)>>,
+    due: BinaryHeap<Reverse<Deadline>>,
 }
 
 impl TimerTable {
-    /// Arms `timer` of channel `serial`.
-    pub(crate) fn arm(&mut self, at: Duration, serial: u32, timer: Timer) {
-        self.due.push(Reverse((at, serial, timer)));
+    pub(crate) fn arm(&mut self, deadline: Deadline) {
+        self.due.push(Reverse(deadline));
     }
 
     /// The next deadline that has passed.
-    pub(crate) fn pop_due(&mut self, now: Duration) -> Option<(u32, Timer)> {
-        let &Reverse((at, serial, timer)) = self.due.peek()?;
-        (at <= now).then(|| {
+    pub(crate) fn pop_due(&mut self, now: Duration) -> Option<Deadline> {
+        let &Reverse(deadline) = self.due.peek()?;
+        (deadline.at <= now).then(|| {
             self.due.pop();
-            (serial, timer)
+            deadline
         })
     }
 
     /// When to look again.
     pub(crate) fn next(&self) -> Option<Duration> {
-        self.due.peek().map(|Reverse((at, ..))| *at)
+        self.due.peek().map(|Reverse(deadline)| deadline.at)
     }
 
-    /// Drops the deadlines of channels for which `is_live` is false, when there are many more than channels.
-    pub(crate) fn prune(&mut self, channels: usize, is_live: impl Fn(u32) -> bool) {
-        if self.due.len() > 2 * channels + SLACK {
-            self.due.retain(|Reverse((_, serial, _))| is_live(*serial));
-            self.due.shrink_to(2 * channels);
+    /// Keeps only the deadlines that `live` yields, when there are many more than `channels` can expect.
+    pub(crate) fn prune<I: Iterator<Item = Deadline>>(&mut self, channels: usize, live: impl FnOnce() -> I) {
+        if self.due.len() > PER_CHANNEL * channels + SLACK {
+            self.due = live().map(Reverse).collect();
         }
     }
 }
 
+/// Deadlines a channel may expect at a time.
+const PER_CHANNEL: usize = 2;
 /// Dead deadlines a session may hold besides its live ones.
 const SLACK: usize = 16;
 
@@ -55,15 +65,29 @@ const SLACK: usize = 16;
 mod tests {
     use super::*;
 
+    fn deadline(seconds: u64, serial: u32, timer: Timer) -> Deadline {
+        Deadline {
+            at: Duration::from_secs(seconds),
+            serial,
+            timer,
+        }
+    }
+
     #[test]
     fn deadlines_come_in_order_and_only_when_due() {
         let mut timers = TimerTable::default();
-        timers.arm(Duration::from_secs(5), 1, Timer::Refusal);
-        timers.arm(Duration::from_secs(3), 2, Timer::Token);
+        timers.arm(deadline(5, 1, Timer::Refusal));
+        timers.arm(deadline(3, 2, Timer::Token));
         assert_eq!(timers.next(), Some(Duration::from_secs(3)));
         assert_eq!(timers.pop_due(Duration::from_secs(2)), None);
-        assert_eq!(timers.pop_due(Duration::from_secs(6)), Some((2, Timer::Token)));
-        assert_eq!(timers.pop_due(Duration::from_secs(6)), Some((1, Timer::Refusal)));
+        assert_eq!(
+            timers.pop_due(Duration::from_secs(6)),
+            Some(deadline(3, 2, Timer::Token))
+        );
+        assert_eq!(
+            timers.pop_due(Duration::from_secs(6)),
+            Some(deadline(5, 1, Timer::Refusal))
+        );
         assert_eq!(timers.next(), None);
     }
 
@@ -71,9 +95,10 @@ mod tests {
     fn rejoining_for_ever_does_not_pile_up_deadlines() {
         let mut timers = TimerTable::default();
         for serial in 0..1_000 {
-            timers.arm(Duration::from_secs(3600), serial, Timer::Token);
-            timers.prune(1, |live| live == serial);
+            let live = deadline(3600, serial, Timer::Token);
+            timers.arm(live);
+            timers.prune(1, || [live].into_iter());
         }
-        assert!(timers.due.len() <= SLACK + 3);
+        assert!(timers.due.len() <= PER_CHANNEL + SLACK);
     }
 }

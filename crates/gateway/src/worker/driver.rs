@@ -72,8 +72,9 @@ impl Effects for Driver<'_> {
     }
 
     fn unsubscribe(&mut self, subscription: Subscription) {
-        self.untrack(&subscription);
-        self.worker.hub.unsubscribe(subscription);
+        let topic = subscription.topic().clone();
+        let announcement = self.worker.hub.unsubscribe(self.now.elapsed, subscription);
+        self.schedule(&topic, announcement);
     }
 
     fn set_reads(&mut self, subscription: &Subscription, broadcasts: bool, presence: bool) {
@@ -81,12 +82,12 @@ impl Effects for Driver<'_> {
     }
 
     fn has_audience(&self, subscription: &Subscription, version: Version, sender: Sender) -> bool {
-        subscription.has_audience(version, in_hub(sender))
+        subscription.has_audience(version, sender)
     }
 
     fn publish(&mut self, from: &Subscription, sender: Sender, message: &Broadcast<'_>) {
         let topic = from.topic().joined();
-        let fanout = self.worker.hub.publish(from, in_hub(sender), None, |version| {
+        let fanout = self.worker.hub.publish(from, sender, None, |version| {
             message.encode(version, topic)
         });
         self.worker.note(fanout);
@@ -158,12 +159,5 @@ impl Effects for Driver<'_> {
         if let Some(feed) = self.socket.tenant().changes() {
             feed.forget(self.socket.reference(), ticket);
         }
-    }
-}
-
-fn in_hub(sender: Sender) -> hub::Sender {
-    match sender {
-        Sender::Included => hub::Sender::Included,
-        Sender::Excluded => hub::Sender::Excluded,
     }
 }

@@ -5,6 +5,15 @@ use std::borrow::Cow;
 use crate::JsonText;
 use crate::json::{self, write_string};
 
+/// Whether the channel a broadcast came from is among its receivers (`config.broadcast.self`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// It gets its own message.
+    Included,
+    /// It is passed over.
+    Excluded,
+}
+
 /// `meta.id` of a text broadcast, if it is a string: what a live copy of a replayed message is recognised by.
 pub fn message_id<'a>(payload: &'a JsonText<'_>) -> Option<Cow<'a, str>> {
     let meta = json::member(payload.as_str(), "meta")?;

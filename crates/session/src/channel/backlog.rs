@@ -55,7 +55,12 @@ mod tests {
     #[test]
     fn it_is_bounded_in_frames_and_in_bytes() {
         let mut backlog = Backlog::default();
-        assert_eq!((0..1_000).filter(|_| backlog.push(MessageKind::Text, b"x")).count(), FRAMES_MAX);
+        assert_eq!(
+            (0..1_000)
+                .filter(|_| backlog.push(MessageKind::Text, b"x"))
+                .count(),
+            FRAMES_MAX
+        );
         backlog.take();
         assert!(backlog.push(MessageKind::Text, &vec![0; BYTES_MAX]));
         assert!(!backlog.push(MessageKind::Text, b"x"));

@@ -1,10 +1,10 @@
 //! A broadcast pushed by the client. Source: broadcast.md, sections 2 to 6.
 
 use phoenix_wire::encode::Status;
-use phoenix_wire::{MessageKind, Payload, Version, decode, event, refusal};
+use phoenix_wire::{Payload, Version, decode, event, refusal};
 
 use super::open::Open;
-use super::{Channel, Context, Ending, Fate, Reply};
+use super::{Channel, Context, Ending, Fate, Phase, Reply};
 use crate::broadcast::Broadcast;
 use crate::effects::Effects;
 
@@ -51,18 +51,32 @@ impl<S> Open<S> {
 
 impl<S> Channel<S> {
     /// Answers the message whose permission check failed as if the permission was denied: nothing for a broadcast, an
-    /// error for a track. The permission stays unknown, so the next message asks again.
+    /// error for a track, which counts as a call. The permission stays unknown, so the next message asks again.
     pub(super) fn refuse_first_of_backlog<E: Effects<Subscription = S>>(
         &mut self,
         topic: &str,
         cx: &mut Context<'_, E>,
-    ) {
-        let Some((kind, bytes)) = self.backlog.pop_front() else { return };
-        let Ok(message) = decode(cx.version, kind, &bytes) else { return };
+    ) -> Fate {
+        let Some((kind, bytes)) = self.backlog.pop_front() else {
+            return Fate::Stays;
+        };
+        let Ok(message) = decode(cx.version, kind, &bytes) else {
+            return Fate::Stays;
+        };
         debug_assert_eq!(message.topic.as_text(), Some(topic));
         if message.event.as_text() == Some(event::PRESENCE) {
-            let reply = Reply { to: &message, join_ref: self.push_ref().as_view(), version: cx.version };
+            if let Phase::Open(open) = &mut self.phase
+                && let Err(fate) = open.admit_call(cx)
+            {
+                return fate;
+            }
+            let reply = Reply {
+                to: &message,
+                join_ref: self.push_ref().as_view(),
+                version: cx.version,
+            };
             reply.send(Status::Error, "{}", cx.fx);
         }
+        Fate::Stays
     }
 }

@@ -16,7 +16,7 @@ use crate::effects::{
 };
 use crate::refusal::{join_refusal_of_check, join_refusal_of_token};
 use crate::tenant::Token;
-use crate::timer::Timer;
+use crate::timer::{Deadline, Timer};
 
 /// A join that passed its first checks and waits for the database.
 #[derive(Debug)]
@@ -35,6 +35,22 @@ pub(super) struct Joining {
 pub(super) struct Refused {
     refusal: JoinRefusal,
     replaced: Option<Ref>,
+    /// When the answer is sent.
+    deadline: Option<Deadline>,
+}
+
+impl Refused {
+    fn new(refusal: JoinRefusal, replaced: Option<Ref>) -> Box<Self> {
+        Box::new(Self {
+            refusal,
+            replaced,
+            deadline: None,
+        })
+    }
+
+    pub(super) fn deadline(&self) -> Option<Deadline> {
+        self.deadline
+    }
 }
 
 /// The `system` message about changes that follows the reply.
@@ -59,12 +75,11 @@ impl Joining {
 impl<S> Channel<S> {
     /// A channel about to be joined with `message`.
     pub(crate) fn new(serial: u32, message: &Incoming<'_>, replaced: Option<Ref>) -> Self {
-        let refused = Refused { refusal: JoinRefusal::Unknown, replaced };
         Self {
             serial,
             join_ref: message.join_ref.to_ref(),
             reference: message.reference.to_ref(),
-            phase: Phase::Refused(Box::new(refused)),
+            phase: Phase::Refused(Refused::new(JoinRefusal::Unknown, replaced)),
             backlog: Backlog::default(),
         }
     }
@@ -82,7 +97,7 @@ impl<S> Channel<S> {
             Ok((payload, token)) => {
                 let replaced = self.replaced();
                 let private = payload.private;
-                let mut joining = Box::new(Joining {
+                let joining = Box::new(Joining {
                     payload,
                     token,
                     replaced,
@@ -96,7 +111,9 @@ impl<S> Channel<S> {
                         ticket: joining.awaited,
                         topic: sub_topic(topic).into(),
                         claims: joining.token.claims().clone(),
-                        probe: Probe::Read { presence: joining.presence_enabled(cx) },
+                        probe: Probe::Read {
+                            presence: joining.presence_enabled(cx),
+                        },
                     });
                     self.phase = Phase::Joining(joining);
                     Fate::Stays
@@ -115,17 +132,23 @@ impl<S> Channel<S> {
         done: Completion,
         cx: &mut Context<'_, E>,
     ) -> Fate {
-        let refused = Phase::Refused(Box::new(Refused { refusal: JoinRefusal::Unknown, replaced: None }));
-        let Phase::Joining(mut joining) = std::mem::replace(&mut self.phase, refused) else { return Fate::Stays };
+        let refused = Phase::Refused(Refused::new(JoinRefusal::Unknown, None));
+        let Phase::Joining(mut joining) = std::mem::replace(&mut self.phase, refused) else {
+            return Fate::Stays;
+        };
         match done {
-            Completion::Authorized(_, outcome) => match outcome.map_err(|failure| failure_refusal(failure, topic)) {
-                Ok(grants) if grants.reads_anything() => {
-                    joining.grants = grants;
-                    self.subscribe_changes(topic, joining, cx)
+            Completion::Authorized(_, outcome) => {
+                match outcome.map_err(|failure| failure_refusal(failure, topic)) {
+                    Ok(grants) => match joining.refusal_of_grants(&grants, topic) {
+                        None => {
+                            joining.grants = grants;
+                            self.subscribe_changes(topic, joining, cx)
+                        }
+                        Some(refusal) => self.refuse_joining(*joining, refusal, cx),
+                    },
+                    Err(refusal) => self.refuse_joining(*joining, refusal, cx),
                 }
-                Ok(_) => self.refuse_joining(*joining, unauthorized(topic), cx),
-                Err(refusal) => self.refuse_joining(*joining, refusal, cx),
-            },
+            }
             Completion::ChangesSubscribed(_, outcome) => {
                 match outcome {
                     ChangesOutcome::Live => joining.notice = Some(Notice::Subscribed),
@@ -153,7 +176,12 @@ impl<S> Channel<S> {
             return self.open(topic, *joining, cx);
         }
         let ticket = cx.next_ticket();
-        let changes = Changes { ticket, pending: None, legacy: joining.payload.legacy, bindings };
+        let changes = Changes {
+            ticket,
+            pending: None,
+            legacy: joining.payload.legacy,
+            bindings,
+        };
         joining.awaited = ticket;
         cx.fx.request(Request::SubscribeChanges {
             ticket,
@@ -176,12 +204,24 @@ impl<S> Channel<S> {
         cx: &mut Context<'_, E>,
     ) -> Fate {
         let presence_enabled = joining.presence_enabled(cx);
-        let Joining { payload, token, replaced, grants, changes, notice, .. } = joining;
-        let name = TopicName { private: payload.private, name: sub_topic(topic) };
+        let Joining {
+            payload,
+            token,
+            replaced,
+            grants,
+            changes,
+            notice,
+            ..
+        } = joining;
+        let name = TopicName {
+            private: payload.private,
+            name: sub_topic(topic),
+        };
         let subscription = cx.fx.subscribe(name, cx.version);
         if payload.private {
             let reads_presence = grants.presence_read == Some(true);
-            cx.fx.set_reads(&subscription, grants.broadcast_read == Some(true), reads_presence);
+            cx.fx
+                .set_reads(&subscription, grants.broadcast_read == Some(true), reads_presence);
         }
         if !std::mem::replace(cx.counted, true) {
             cx.tenant.add_user();
@@ -190,7 +230,14 @@ impl<S> Channel<S> {
         let bindings = changes.as_ref().map(Changes::echo).unwrap_or_default();
         let response = payload::join_ok(&bindings);
         let (join_ref, reference) = (self.join_ref.as_view(), self.reference.as_view());
-        cx.fx.send(encode::reply(cx.version, join_ref, reference, &Name::text(topic), Status::Ok, &response));
+        cx.fx.send(encode::reply(
+            cx.version,
+            join_ref,
+            reference,
+            &Name::text(topic),
+            Status::Ok,
+            &response,
+        ));
         if let Some(old) = &replaced {
             cx.fx.send(closed(cx.version, topic, old));
         }
@@ -204,8 +251,12 @@ impl<S> Channel<S> {
             self_: payload.broadcast.self_,
             presence_key: payload.presence.key,
         };
-        let open = Open::new(self.serial, config, subscription, token, grants, changes.filter(|_| !is_failed(&notice)));
+        let changes = changes.filter(|_| !is_failed(&notice));
+        let mut open = Open::new(self.serial, config, subscription, token, grants, changes);
         open.arm_token_timer(cx);
+        if payload.broadcast.replication_ready {
+            open.replication_deadline = Some(cx.arm(REPLICATION_TIMEOUT, self.serial, Timer::Replication));
+        }
         let fate = if presence_enabled && (!open.is_private() || grants.presence_read == Some(true)) {
             self.send_presence_state(topic, &open, cx)
         } else {
@@ -227,7 +278,14 @@ impl<S> Channel<S> {
         cx.fx.count_presence();
         let state = cx.fx.presence_state(&open.subscription);
         let join_ref = self.push_ref().as_view();
-        cx.fx.send(encode::message(cx.version, join_ref, RefView::NULL, topic, event::PRESENCE_STATE, &state));
+        cx.fx.send(encode::message(
+            cx.version,
+            join_ref,
+            RefView::NULL,
+            topic,
+            event::PRESENCE_STATE,
+            &state,
+        ));
         Fate::Stays
     }
 
@@ -244,13 +302,25 @@ impl<S> Channel<S> {
         };
         let message = payload::system("postgres_changes", ok, text, Some(sub_topic(topic)));
         let join_ref = self.push_ref().as_view();
-        cx.fx.send(encode::message(cx.version, join_ref, RefView::NULL, topic, event::SYSTEM, &message));
+        cx.fx.send(encode::message(
+            cx.version,
+            join_ref,
+            RefView::NULL,
+            topic,
+            event::SYSTEM,
+            &message,
+        ));
     }
 
-    fn refuse<E: Effects<Subscription = S>>(&mut self, refusal: JoinRefusal, cx: &mut Context<'_, E>) -> Fate {
+    fn refuse<E: Effects<Subscription = S>>(
+        &mut self,
+        refusal: JoinRefusal,
+        cx: &mut Context<'_, E>,
+    ) -> Fate {
         let replaced = self.replaced();
-        self.phase = Phase::Refused(Box::new(Refused { refusal, replaced }));
-        cx.timers.arm(cx.now.elapsed + cx.tenant.policy().refusal_delay, self.serial, Timer::Refusal);
+        let mut refused = Refused::new(refusal, replaced);
+        refused.deadline = Some(cx.arm(cx.tenant.policy().refusal_delay, self.serial, Timer::Refusal));
+        self.phase = Phase::Refused(refused);
         Fate::Stays
     }
 
@@ -262,7 +332,7 @@ impl<S> Channel<S> {
     ) -> Fate {
         let replaced = joining.replaced.take();
         joining.abandon(cx.fx);
-        self.phase = Phase::Refused(Box::new(Refused { refusal: JoinRefusal::Unknown, replaced }));
+        self.phase = Phase::Refused(Refused::new(JoinRefusal::Unknown, replaced));
         self.refuse(refusal, cx)
     }
 
@@ -272,10 +342,19 @@ impl<S> Channel<S> {
         topic: &str,
         cx: &mut Context<'_, E>,
     ) -> Fate {
-        let Phase::Refused(refused) = &self.phase else { return Fate::Stays };
+        let Phase::Refused(refused) = &self.phase else {
+            return Fate::Stays;
+        };
         let response = refused.refusal.response();
         let (join_ref, reference) = (self.join_ref.as_view(), self.reference.as_view());
-        cx.fx.send(encode::reply(cx.version, join_ref, reference, &Name::text(topic), Status::Error, &response));
+        cx.fx.send(encode::reply(
+            cx.version,
+            join_ref,
+            reference,
+            &Name::text(topic),
+            Status::Error,
+            &response,
+        ));
         if let Some(old) = &refused.replaced {
             cx.fx.send(closed(cx.version, topic, old));
         }
@@ -287,7 +366,11 @@ impl<S> Channel<S> {
 
     /// The join_ref of the channel's own frames: the join's `ref` stands in for one that is null.
     pub(super) fn push_ref(&self) -> &Ref {
-        if self.join_ref.is_null() { &self.reference } else { &self.join_ref }
+        if self.join_ref.is_null() {
+            &self.reference
+        } else {
+            &self.join_ref
+        }
     }
 
     fn replaced(&mut self) -> Option<Ref> {
@@ -302,6 +385,24 @@ impl<S> Channel<S> {
 impl Joining {
     fn presence_enabled<E>(&self, cx: &Context<'_, E>) -> bool {
         self.payload.presence.enabled || cx.tenant.policy().presence_enabled
+    }
+
+    /// The checks of a private join that need its grants: join.md, section 4, steps 10 to 12.
+    ///
+    /// There is nothing yet to replay from, so a well-formed wish for a replay ends as one whose query failed.
+    fn refusal_of_grants(&self, grants: &Grants, topic: &str) -> Option<JoinRefusal> {
+        let replay = self.payload.broadcast.replay;
+        let replay_denied = replay.is_present() && grants.broadcast_read != Some(true);
+        if !grants.reads_anything() || replay_denied {
+            return Some(JoinRefusal::Unauthorized {
+                topic: sub_topic(topic).to_owned(),
+            });
+        }
+        match replay {
+            Replay::Absent | Replay::Ignored => None,
+            Replay::Invalid => Some(JoinRefusal::ReplayParamsInvalid),
+            Replay::Window { .. } => Some(JoinRefusal::ReplayFailed),
+        }
     }
 
     /// The bindings with their ids. A join without `config` is itself one binding, named by its topic.
@@ -330,7 +431,9 @@ fn check<E: Effects>(
         return Err(JoinRefusal::TopicNameRequired);
     }
     let Payload::Json(json) = &message.payload else {
-        return Err(JoinRefusal::Exception("the join payload must be a JSON object".to_owned()));
+        return Err(JoinRefusal::Exception(
+            "the join payload must be a JSON object".to_owned(),
+        ));
     };
     let payload = JoinPayload::parse(json).map_err(|shape| JoinRefusal::Exception(shape.to_string()))?;
     let policy = cx.tenant.policy();
@@ -354,18 +457,20 @@ fn check<E: Effects>(
     if !payload.private && payload.broadcast.replay.is_present() {
         return Err(JoinRefusal::ReplayOnPublicChannel);
     }
-    if payload.private && payload.broadcast.replay == Replay::Invalid {
-        return Err(JoinRefusal::ReplayParamsInvalid);
-    }
     Ok((payload, token))
 }
 
 /// The token the channel runs on, verified now. That of the connection was verified once; only time can undo it.
-fn choose_token<E>(choice: &TokenChoice, connection: &Token, cx: &Context<'_, E>) -> Result<Token, JoinRefusal> {
+fn choose_token<E>(
+    choice: &TokenChoice,
+    connection: &Token,
+    cx: &Context<'_, E>,
+) -> Result<Token, JoinRefusal> {
     match choice {
-        TokenChoice::Own(text) if text != connection.text() => {
-            cx.tenant.verify(text, cx.now.unix_seconds()).map_err(|error| join_refusal_of_token(&error))
-        }
+        TokenChoice::Own(text) if text != connection.text() => cx
+            .tenant
+            .verify(text, cx.now.unix_seconds())
+            .map_err(|error| join_refusal_of_token(&error)),
         TokenChoice::Own(_) | TokenChoice::Connection => {
             let seconds_ago = cx.now.unix_seconds() - connection.claims().exp();
             if seconds_ago >= 0 {
@@ -380,10 +485,9 @@ fn failure_refusal(failure: AuthorizeFailure, topic: &str) -> JoinRefusal {
     join_refusal_of_check(failure, sub_topic(topic))
 }
 
-fn unauthorized(topic: &str) -> JoinRefusal {
-    JoinRefusal::Unauthorized { topic: sub_topic(topic).to_owned() }
-}
-
 fn is_failed(notice: &Option<Notice>) -> bool {
     matches!(notice, Some(Notice::Failed(_)))
 }
+
+/// How long a channel that asked for it waits for broadcasts from the database to flow. Source: join.md, section 7.
+const REPLICATION_TIMEOUT: Duration = Duration::from_secs(60);

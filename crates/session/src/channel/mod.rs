@@ -22,8 +22,10 @@ mod open;
 mod presence;
 mod token;
 
+use std::time::Duration;
+
 use phoenix_wire::encode::{self, Status};
-use phoenix_wire::refusal::{self, JoinRefusal, Shutdown};
+use phoenix_wire::refusal::{self, Shutdown};
 use phoenix_wire::{Incoming, MessageKind, Name, Ref, RefView, Version, event, payload};
 
 pub(crate) use self::backlog::Backlog;
@@ -32,7 +34,7 @@ use self::open::Open;
 use crate::effects::{Completion, Effects, Ticket};
 use crate::session::Now;
 use crate::tenant::Tenant;
-use crate::timer::TimerTable;
+use crate::timer::{Deadline, Timer, TimerTable};
 
 /// A channel of one socket.
 #[derive(Debug)]
@@ -86,8 +88,15 @@ pub(crate) struct Context<'a, E> {
 }
 
 impl<S> Channel<S> {
-    pub(crate) fn serial(&self) -> u32 {
-        self.serial
+    /// The deadlines that count: others of this channel in the timer table have been overtaken.
+    pub(crate) fn deadlines(&self) -> impl Iterator<Item = Deadline> + use<S> {
+        match &self.phase {
+            Phase::Joining(_) => [None, None],
+            Phase::Refused(refused) => [refused.deadline(), None],
+            Phase::Open(open) => open.deadlines(),
+        }
+        .into_iter()
+        .flatten()
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -141,9 +150,19 @@ impl<S> Channel<S> {
         if message.event.as_text() == Some(event::LEAVE) {
             return self.leave(message);
         }
-        let Phase::Open(open) = &mut self.phase else { return Fate::Stays };
-        let join_ref = if self.join_ref.is_null() { &self.reference } else { &self.join_ref };
-        let mut reply = Reply { to: message, join_ref: join_ref.as_view(), version: cx.version };
+        let Phase::Open(open) = &mut self.phase else {
+            return Fate::Stays;
+        };
+        let join_ref = if self.join_ref.is_null() {
+            &self.reference
+        } else {
+            &self.join_ref
+        };
+        let mut reply = Reply {
+            to: message,
+            join_ref: join_ref.as_view(),
+            version: cx.version,
+        };
         let fate = match message.event.as_text() {
             Some(event::BROADCAST) => open.broadcast(&mut reply, topic, cx),
             Some(event::PRESENCE) => open.presence(&mut reply, topic, cx),
@@ -187,27 +206,57 @@ impl<S> Channel<S> {
     }
 
     /// The end of the channel as its client sees it.
-    pub(crate) fn end<E: Effects<Subscription = S>>(self, topic: &str, ending: Ending, cx: &mut Context<'_, E>) {
+    pub(crate) fn end<E: Effects<Subscription = S>>(
+        self,
+        topic: &str,
+        ending: Ending,
+        cx: &mut Context<'_, E>,
+    ) {
         let join_ref = self.join_ref.clone();
-        let push_ref = if join_ref.is_null() { self.reference.clone() } else { join_ref.clone() };
+        let push_ref = if join_ref.is_null() {
+            self.reference.clone()
+        } else {
+            join_ref.clone()
+        };
         self.abandon(cx.fx);
         let version = cx.version;
         match ending {
             Ending::Refused => {}
             Ending::Left(reference) => {
                 let name = Name::text(topic);
-                cx.fx.send(encode::reply(version, push_ref.as_view(), reference.as_view(), &name, Status::Ok, "{}"));
+                cx.fx.send(encode::reply(
+                    version,
+                    push_ref.as_view(),
+                    reference.as_view(),
+                    &name,
+                    Status::Ok,
+                    "{}",
+                ));
                 cx.fx.send(closed(version, topic, &join_ref));
             }
             Ending::Shutdown(reason) => {
                 let text = payload::system("system", false, &reason.message(), Some(sub_topic(topic)));
                 let null = RefView::NULL;
-                cx.fx.send(encode::message(version, push_ref.as_view(), null, topic, event::SYSTEM, &text));
+                cx.fx.send(encode::message(
+                    version,
+                    push_ref.as_view(),
+                    null,
+                    topic,
+                    event::SYSTEM,
+                    &text,
+                ));
                 cx.fx.send(closed(version, topic, &join_ref));
             }
             Ending::Crashed => {
                 let view = join_ref.as_view();
-                cx.fx.send(encode::message(version, view, view, topic, event::ERROR, refusal::CHANNEL_CRASH));
+                cx.fx.send(encode::message(
+                    version,
+                    view,
+                    view,
+                    topic,
+                    event::ERROR,
+                    refusal::CHANNEL_CRASH,
+                ));
             }
         }
     }
@@ -239,7 +288,14 @@ struct Reply<'a> {
 impl Reply<'_> {
     fn send<E: Effects>(&self, status: Status, response: &str, fx: &mut E) {
         let to = self.to;
-        fx.send(encode::reply(self.version, self.join_ref, to.reference, &to.topic, status, response));
+        fx.send(encode::reply(
+            self.version,
+            self.join_ref,
+            to.reference,
+            &to.topic,
+            status,
+            response,
+        ));
     }
 }
 
@@ -247,6 +303,17 @@ impl<E> Context<'_, E> {
     fn next_ticket(&mut self) -> Ticket {
         *self.tickets += 1;
         Ticket(*self.tickets)
+    }
+
+    /// Arms `timer` of the channel with this serial; the channel has to remember the deadline for it to count.
+    fn arm(&mut self, after: Duration, serial: u32, timer: Timer) -> Deadline {
+        let deadline = Deadline {
+            at: self.now.elapsed + after,
+            serial,
+            timer,
+        };
+        self.timers.arm(deadline);
+        deadline
     }
 }
 
@@ -257,5 +324,12 @@ fn sub_topic(topic: &str) -> &str {
 
 /// `phx_close` carries the join_ref in both places: clients drop it otherwise.
 fn closed(version: Version, topic: &str, join_ref: &Ref) -> websocket::Frame {
-    encode::message(version, join_ref.as_view(), join_ref.as_view(), topic, event::CLOSE, "{}")
+    encode::message(
+        version,
+        join_ref.as_view(),
+        join_ref.as_view(),
+        topic,
+        event::CLOSE,
+        "{}",
+    )
 }

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use phoenix_wire::payload::broadcast::Sender;
 use phoenix_wire::payload::{self, PresenceKey, RawBinding};
 
 use super::join::Notice;
 use super::token::Refresh;
 use super::{Channel, Context, Ending, Fate, Phase};
-use crate::broadcast::Sender;
 use crate::effects::{ChangesOutcome, Completion, Effects, Grants, Probe, Request, Ticket};
 use crate::limits::CallWindow;
 use crate::tenant::Token;
+use crate::timer::Deadline;
 
 /// A joined channel. `S` is the driver's subscription handle.
 #[derive(Debug)]
@@ -22,6 +23,10 @@ pub(super) struct Open<S> {
     pub(super) grants: Grants,
     pub(super) presence_calls: CallWindow,
     pub(super) changes: Option<Changes>,
+    /// When the token is looked at.
+    pub(super) token_deadline: Option<Deadline>,
+    /// When the channel gives up on broadcasts from the database, if it asked to be told of them.
+    pub(super) replication_deadline: Option<Deadline>,
     waiting: Option<Waiting>,
 }
 
@@ -64,7 +69,22 @@ impl<S> Open<S> {
         changes: Option<Changes>,
     ) -> Self {
         let presence_calls = CallWindow::default();
-        Self { serial, subscription, config, token, grants, presence_calls, changes, waiting: None }
+        Self {
+            serial,
+            subscription,
+            config,
+            token,
+            grants,
+            presence_calls,
+            changes,
+            token_deadline: None,
+            replication_deadline: None,
+            waiting: None,
+        }
+    }
+
+    pub(super) fn deadlines(&self) -> [Option<Deadline>; 2] {
+        [self.token_deadline, self.replication_deadline]
     }
 
     pub(super) fn is_private(&self) -> bool {
@@ -72,7 +92,11 @@ impl<S> Open<S> {
     }
 
     pub(super) fn sender(&self) -> Sender {
-        if self.config.self_ { Sender::Included } else { Sender::Excluded }
+        if self.config.self_ {
+            Sender::Included
+        } else {
+            Sender::Excluded
+        }
     }
 
     pub(super) fn is_busy(&self) -> bool {
@@ -83,16 +107,26 @@ impl<S> Open<S> {
         matches!(self.waiting, Some(Waiting::WriteCheck(_)))
     }
 
+    pub(super) fn is_refreshing(&self) -> bool {
+        matches!(self.waiting, Some(Waiting::Refresh(..)))
+    }
+
     pub(super) fn awaits(&self, ticket: Ticket) -> bool {
         let waits = match &self.waiting {
             Some(Waiting::WriteCheck(awaited) | Waiting::Refresh(awaited, _)) => *awaited == ticket,
             None => false,
         };
-        waits || self.changes.as_ref().is_some_and(|changes| changes.pending == Some(ticket))
+        waits
+            || self
+                .changes
+                .as_ref()
+                .is_some_and(|changes| changes.pending == Some(ticket))
     }
 
     pub(super) fn has_changes(&self, ticket: Ticket) -> bool {
-        self.changes.as_ref().is_some_and(|changes| changes.ticket == ticket || changes.pending == Some(ticket))
+        self.changes
+            .as_ref()
+            .is_some_and(|changes| changes.ticket == ticket || changes.pending == Some(ticket))
     }
 
     /// Asks what the member may write; the message at hand waits for the answer.
@@ -131,14 +165,23 @@ impl<S> Open<S> {
         cx: &mut Context<'_, E>,
     ) {
         let topic = super::sub_topic(topic).into();
-        cx.fx.request(Request::Authorize { ticket, topic, claims: token.claims().clone(), probe });
+        cx.fx.request(Request::Authorize {
+            ticket,
+            topic,
+            claims: token.claims().clone(),
+            probe,
+        });
     }
 
     /// Tells the driver what may be read now.
     pub(super) fn apply_reads<E: Effects<Subscription = S>>(&self, fx: &mut E) {
         if self.config.private {
             let presence = self.grants.presence_read == Some(true);
-            fx.set_reads(&self.subscription, self.grants.broadcast_read == Some(true), presence);
+            fx.set_reads(
+                &self.subscription,
+                self.grants.broadcast_read == Some(true),
+                presence,
+            );
         }
     }
 
@@ -169,7 +212,10 @@ impl OpenConfig {
 impl Changes {
     /// The bindings as the join reply echoes them.
     pub(super) fn echo(&self) -> Vec<String> {
-        self.bindings.iter().map(|(binding, id)| payload::binding_with_id(binding.as_str(), *id)).collect()
+        self.bindings
+            .iter()
+            .map(|(binding, id)| payload::binding_with_id(binding.as_str(), *id))
+            .collect()
     }
 }
 
@@ -180,25 +226,28 @@ impl<S> Channel<S> {
         done: Completion,
         cx: &mut Context<'_, E>,
     ) -> Fate {
-        let Phase::Open(open) = &mut self.phase else { return Fate::Stays };
+        let Phase::Open(open) = &mut self.phase else {
+            return Fate::Stays;
+        };
         match done {
             Completion::Authorized(_, outcome) => match (open.waiting.take(), outcome) {
                 (Some(Waiting::WriteCheck(_)), Ok(grants)) => {
-                    open.grants = open.grants.merged(grants);
+                    open.grants = open.grants.merged(grants).decided_to_write();
                     open.apply_reads(cx.fx);
                     Fate::Stays
                 }
-                (Some(Waiting::WriteCheck(_)), Err(_)) => {
-                    self.refuse_first_of_backlog(topic, cx);
-                    Fate::Stays
-                }
+                (Some(Waiting::WriteCheck(_)), Err(_)) => self.refuse_first_of_backlog(topic, cx),
                 (Some(Waiting::Refresh(_, refresh)), outcome) => {
                     open.finish_refresh(topic, refresh, outcome, cx)
                 }
                 (None, _) => Fate::Stays,
             },
             Completion::ChangesSubscribed(ticket, outcome) => {
-                let Some(changes) = open.changes.as_mut().filter(|changes| changes.pending == Some(ticket)) else {
+                let Some(changes) = open
+                    .changes
+                    .as_mut()
+                    .filter(|changes| changes.pending == Some(ticket))
+                else {
                     return Fate::Stays;
                 };
                 changes.pending = None;
@@ -207,9 +256,16 @@ impl<S> Channel<S> {
                         changes.ticket = ticket;
                         Notice::Subscribed
                     }
-                    ChangesOutcome::Rejected(text) => Notice::Failed(text),
+                    ChangesOutcome::Rejected(text) => {
+                        // The claims it stood on have been given up.
+                        cx.fx.forget_changes(changes.ticket);
+                        open.changes = None;
+                        Notice::Failed(text)
+                    }
                     ChangesOutcome::Unavailable => {
-                        return Fate::Ends(Ending::Shutdown(phoenix_wire::refusal::Shutdown::DatabaseUnavailable));
+                        return Fate::Ends(Ending::Shutdown(
+                            phoenix_wire::refusal::Shutdown::DatabaseUnavailable,
+                        ));
                     }
                 };
                 self.notify_changes(topic, &notice, cx);

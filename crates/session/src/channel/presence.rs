@@ -2,7 +2,7 @@
 
 use phoenix_wire::Payload;
 use phoenix_wire::encode::Status;
-use phoenix_wire::payload::{PresenceKey, PresencePayload, PresencePush};
+use phoenix_wire::payload::{PresencePayload, PresencePush};
 use phoenix_wire::refusal::{self, Shutdown};
 
 use super::open::Open;
@@ -45,7 +45,7 @@ impl<S> Open<S> {
                     return Fate::Ends(Ending::Shutdown(Shutdown::TooManyPresenceMessages));
                 }
                 let key = self.config.presence_key(cx.fx);
-                if cx.fx.track(&self.subscription, key, &json) {
+                if cx.fx.track(&self.subscription, key, json) {
                     cx.fx.count_presence();
                 }
                 reply.send(Status::Ok, "{}", cx.fx);
@@ -71,15 +71,18 @@ impl<S> Open<S> {
         if permission.is_none() {
             return Err(self.check_write(topic, self.grants.presence_read.is_none(), cx));
         }
-        let policy = cx.tenant.policy();
-        let admitted = self.presence_calls.admit(
-            cx.now.elapsed,
-            policy.client_presence_calls_max,
-            policy.client_presence_window,
-        );
-        if !admitted {
-            return Err(Fate::Ends(Ending::Shutdown(Shutdown::ClientPresenceLimit)));
-        }
+        self.admit_call(cx)?;
         Ok(permission == Some(false))
+    }
+
+    /// Counts a presence push against the limit of the channel.
+    pub(super) fn admit_call<E>(&mut self, cx: &Context<'_, E>) -> Result<(), Fate> {
+        let policy = cx.tenant.policy();
+        let (max, window) = (policy.client_presence_calls_max, policy.client_presence_window);
+        if self.presence_calls.admit(cx.now.elapsed, max, window) {
+            Ok(())
+        } else {
+            Err(Fate::Ends(Ending::Shutdown(Shutdown::ClientPresenceLimit)))
+        }
     }
 }

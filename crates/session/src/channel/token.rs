@@ -63,10 +63,12 @@ impl<S> Open<S> {
         let topic_name = sub_topic(topic);
         let shutdown = match outcome {
             Err(failure) => Some(shutdown_of_check(&failure, topic_name)),
-            Ok(grants) if !grants.reads_anything() => Some(Shutdown::Unauthorized { topic: topic_name.to_owned() }),
-            Ok(grants) if grants.revokes(&self.grants) => {
-                Some(Shutdown::NoLongerAuthorized { topic: topic_name.to_owned() })
-            }
+            Ok(grants) if !grants.reads_anything() => Some(Shutdown::Unauthorized {
+                topic: topic_name.to_owned(),
+            }),
+            Ok(grants) if grants.revokes(&self.grants) => Some(Shutdown::NoLongerAuthorized {
+                topic: topic_name.to_owned(),
+            }),
             Ok(grants) => {
                 self.grants = grants;
                 None
@@ -83,10 +85,15 @@ impl<S> Open<S> {
     }
 
     /// Arms the timer for the moment the token expires, or sooner: the wall clock may be set.
-    pub(super) fn arm_token_timer<E>(&self, cx: &mut Context<'_, E>) {
-        let left_ms = self.token.claims().exp().saturating_mul(1000).saturating_sub(cx.now.unix_ms);
+    pub(super) fn arm_token_timer<E>(&mut self, cx: &mut Context<'_, E>) {
+        let left_ms = self
+            .token
+            .claims()
+            .exp()
+            .saturating_mul(1000)
+            .saturating_sub(cx.now.unix_ms);
         let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0)).min(RECHECK_AFTER);
-        cx.timers.arm(cx.now.elapsed + left, self.serial, Timer::Token);
+        self.token_deadline = Some(cx.arm(left, self.serial, Timer::Token));
     }
 
     /// Has the claims of the new token stand behind the channel's changes, without a gap.
@@ -110,7 +117,14 @@ impl<S> Open<S> {
 impl<S> Channel<S> {
     /// The token timer went off.
     pub(crate) fn check_token<E: Effects<Subscription = S>>(&mut self, cx: &mut Context<'_, E>) -> Fate {
-        let Phase::Open(open) = &self.phase else { return Fate::Stays };
+        let Phase::Open(open) = &mut self.phase else {
+            return Fate::Stays;
+        };
+        if open.is_refreshing() {
+            // Another token is about to take its place; when it has, it arms its own timer.
+            open.token_deadline = None;
+            return Fate::Stays;
+        }
         let seconds_ago = cx.now.unix_seconds() - open.token.claims().exp();
         if seconds_ago >= 0 {
             return Fate::Ends(Ending::Shutdown(Shutdown::TokenExpired { seconds_ago }));

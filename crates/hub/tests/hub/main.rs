@@ -1,0 +1,6 @@
+//! Hubs, workers and rooms as their users see them, without a socket.
+
+mod fanout;
+mod rooms;
+mod support;
+mod workers;
