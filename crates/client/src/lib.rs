@@ -1,1 +1,17 @@
-//! (in the making)
+//! A client of the gateway for tools and tests: WebSocket and HTTP, with everything in its hands.
+//!
+//! It sends exactly what it is told, well-formed or not, and shows what comes back: refused handshakes with their answer,
+//! pongs, close codes, the end without one. Frames are read by a task per connection into a bounded queue, so nothing is
+//! lost when a caller stops waiting. TLS, reconnecting, heartbeats and the meaning of messages are not here.
+//!
+//! [`binary`] knows the layouts of binary messages, written from their description and not shared with the server, so
+//! that a mistake there is not repeated here.
+
+pub mod binary;
+mod connection;
+mod endpoint;
+mod http;
+
+pub use connection::{Connection, MESSAGE_BYTES_MAX, RECEIVED_MAX, Received};
+pub use endpoint::{ClientError, Endpoint, Opening};
+pub use http::{Answer, Request};
