@@ -359,6 +359,30 @@ mod pool {
     }
 
     #[tokio::test]
+    async fn sessions_are_encrypted_and_bound_to_their_channel() {
+        let mut cluster = TestCluster::start(&[]);
+        let command = "umask 077; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
+                       -keyout server.key -out server.crt -subj /CN=localhost -days 2 2>&1";
+        sql(
+            &cluster,
+            "postgres",
+            &format!("copy (select) to program '{command}'; alter system set ssl = on"),
+        );
+        let plain = format!("{}?sslmode=require", cluster.superuser_dsn("postgres"));
+        let refused = Pool::new(parse(&plain), 1).obstacles("p").await.unwrap_err();
+        assert!(
+            matches!(refused, Error::Refused(Definite::TlsNotOffered { .. })),
+            "{refused:?}"
+        );
+        cluster.restart().unwrap();
+        let pool = Pool::new(parse(&format!("{plain}&channel_binding=require")), 1);
+        pool.obstacles("p").await.unwrap();
+        let encrypted =
+            "select ssl from pg_stat_ssl join pg_stat_activity using (pid) where application_name = 'roost'";
+        assert_eq!(sql(&cluster, "postgres", encrypted), "t");
+    }
+
+    #[tokio::test]
     async fn no_connection_is_kept_of_a_question_that_was_given_up() {
         let (cluster, dsn) = database("pool_given_up");
         sql(cluster, "pool_given_up", "create publication p;");

@@ -6,6 +6,8 @@
 //! * No message announces memory into existence: every kind has a bound, and a copy beyond its bound is skipped on the
 //!   wire and reported with its first bytes only.
 
+use std::fmt;
+
 use bytes::{Buf, Bytes, BytesMut};
 use postgres_protocol::message::backend::{COPY_DATA_TAG, Header, Message};
 
@@ -37,8 +39,7 @@ pub(crate) enum Frame {
     Other(Message),
 }
 
-/// Turns bytes into [`Frame`]s.
-#[derive(Debug)]
+/// Turns bytes into [`Frame`]s. `Debug` does not show them: they are somebody's rows.
 pub(crate) struct FrameReader {
     buffer: BytesMut,
     /// Bytes still to come that belong to an oversized message.
@@ -118,6 +119,15 @@ impl FrameReader {
             self.buffer.reserve(missing);
         }
         missing == 0
+    }
+}
+
+impl fmt::Debug for FrameReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FrameReader")
+            .field("buffered_bytes", &self.buffer.len())
+            .field("skip", &self.skip)
+            .finish_non_exhaustive()
     }
 }
 
