@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 use crate::inspect;
 use crate::json::{self, Sink};
 
+pub use super::exception::Exception;
+
 /// The `extension` of every notice about Postgres changes.
 pub const EXTENSION: &str = "postgres_changes";
 
@@ -14,7 +16,8 @@ pub const EXTENSION: &str = "postgres_changes";
 pub const SUBSCRIBED: &str = "Subscribed to PostgreSQL";
 
 /// The server serves the tenant without its database. Not a text of the reference, which cannot do without one.
-pub const NO_DATABASE: &str = "Postgres changes are off: this server has no database configured for the project";
+pub const NO_DATABASE: &str =
+    "Postgres changes are off: this server has no database configured for the project";
 
 /// `select` is a string.
 pub const SELECT_NOT_A_LIST: &str =
@@ -103,8 +106,8 @@ pub fn nothing_published(params: &ConnectParams<'_>) -> String {
     )
 }
 
-/// The database rejected the binding. `exception` reads `ERROR <sqlstate> (<condition>) <message>`.
-pub fn subscribe_failed(params: &ConnectParams<'_>, exception: &str) -> String {
+/// The binding was rejected.
+pub fn subscribe_failed(params: &ConnectParams<'_>, exception: &Exception) -> String {
     format!(
         "Unable to subscribe to changes with given parameters. \
          An exception happened so please check your connect parameters: [{}]. Exception: {exception}",
@@ -199,8 +202,9 @@ mod tests {
         };
         assert!(nothing_published(&plain).ends_with("table: filters, filters: [], select: nil]"));
         assert!(
-            subscribe_failed(&plain, "ERROR P0001 (raise_exception) x")
-                .ends_with("select: nil]. Exception: ERROR P0001 (raise_exception) x")
+            subscribe_failed(&plain, &Exception::FilterColumn("x".into())).ends_with(
+                "select: nil]. Exception: ERROR P0001 (raise_exception) invalid column for filter x"
+            )
         );
         assert_eq!(
             filter_parts(&["foo", "5"]),

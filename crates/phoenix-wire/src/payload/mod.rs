@@ -6,6 +6,7 @@
 mod binding;
 pub mod broadcast;
 pub mod changes;
+mod exception;
 mod join;
 mod presence;
 mod replay;
