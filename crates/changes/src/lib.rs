@@ -2,23 +2,36 @@
 //!
 //! What is not here: no connection, no SQL, no clock. The catalog is given as [`table`] data.
 
+mod audience;
+mod binding;
+mod catalog;
 mod change;
+mod filter;
 mod jsonb;
 mod mapping;
+mod pattern;
 mod payload;
 pub mod pgoutput;
+mod predicate;
 mod relation;
+mod subscription;
 pub mod table;
 #[cfg(test)]
 mod testing;
 mod timestamp;
 pub mod value;
 
+pub use audience::{Match, Member, NumberedBinding};
+pub use binding::{Binding, BindingRefused, EventFilter};
+pub use catalog::Catalog;
 pub use change::{Action, CHANGE_BYTES_MAX, RowChange, RowMismatch};
+pub use filter::{Condition, Operator};
 pub use mapping::Mapping;
+pub use pattern::NamePattern;
 pub use payload::{Payloads, View, data};
 pub use relation::{
     CACHED_COLUMNS_MAX, Relation, RelationCache, RelationCacheFull, RelationColumn, ReplicaIdentity,
 };
+pub use subscription::{Subscription, SubscriptionIndex, TABLES_PER_SUBSCRIBER_MAX};
 pub use table::{Column, ColumnSet, Field, Selectable, Shape, Table, Type};
 pub use timestamp::Timestamp;

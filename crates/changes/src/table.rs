@@ -46,8 +46,13 @@ pub struct Type {
 /// What the values of a type consist of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// One thing: base types, enums, ranges, multiranges, pseudo-types.
+    /// One thing: base types, ranges, multiranges, pseudo-types.
     Scalar,
+    /// An enum.
+    Enum {
+        /// `pg_enum.enumlabel` of its values, in their order.
+        labels: Vec<Box<str>>,
+    },
     /// A true array (`typelem` set and subscripted as an array).
     Array {
         /// Type of the elements.
@@ -109,6 +114,9 @@ pub struct ColumnSet {
 }
 
 impl ColumnSet {
+    /// The set without columns.
+    pub const EMPTY: ColumnSet = ColumnSet { words: Vec::new() };
+
     /// Adds a column.
     pub fn insert(&mut self, position: usize) {
         let (word, bit) = (position / 64, position % 64);

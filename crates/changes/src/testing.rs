@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use phoenix_wire::payload::{JoinPayload, RawBinding};
+
 use crate::change::RowChange;
 use crate::mapping::Mapping;
 use crate::pgoutput::{Begin, Delete, Insert, OldTuple, Tuple, Update, Value};
@@ -120,4 +122,11 @@ pub(crate) fn delete<'a>(mapping: &'a Mapping, old: &[&'a str]) -> RowChange<'a>
         _ => OldTuple::Key(tuple(old)),
     };
     RowChange::delete(mapping, &BEGIN, Delete { relation, old }).unwrap()
+}
+
+/// A binding as it comes out of a join.
+pub(crate) fn raw_binding(object: &str) -> RawBinding {
+    let payload = format!(r#"{{"config":{{"postgres_changes":[{object}]}}}}"#);
+    let payload = phoenix_wire::json::check(payload.as_bytes()).unwrap();
+    JoinPayload::parse(&payload).unwrap().changes.pop().unwrap()
 }

@@ -50,6 +50,19 @@ fn date(days: i64) -> (i64, i64, i64) {
     (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
+/// The day of a date, counted from 2000-01-01; `None` if there is no such date. The year before 1 is 0.
+pub(crate) fn days_since_2000(year: i64, month: i64, day: i64) -> Option<i64> {
+    if !(1..=12).contains(&month) || day < 1 {
+        return None;
+    }
+    let year_from_march = year - i64::from(month <= 2);
+    let from_march = (month + 9) % 12;
+    let leap_days =
+        year_from_march.div_euclid(4) - year_from_march.div_euclid(100) + year_from_march.div_euclid(400);
+    let days = 365 * year_from_march + leap_days + (153 * from_march + 2) / 5 + day - 1 - DAYS_TO_2000;
+    (date(days) == (year, month, day)).then_some(days)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,7 +94,22 @@ mod tests {
                 || day == 1 && last.1 + 1 == month && last.0 == year
                 || day == 1 && (last.1, month) == (12, 1) && last.0 + 1 == year;
             assert!(next, "{last:?} {today:?}");
+            assert_eq!(days_since_2000(year, month, day), Some(days));
             last = today;
+        }
+    }
+
+    #[test]
+    fn dates_that_do_not_exist_have_no_day() {
+        for (year, month, day) in [
+            (2026, 2, 29),
+            (1900, 2, 29),
+            (2026, 4, 31),
+            (2026, 0, 1),
+            (2026, 13, 1),
+            (2026, 1, 0),
+        ] {
+            assert_eq!(days_since_2000(year, month, day), None);
         }
     }
 

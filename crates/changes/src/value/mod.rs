@@ -51,7 +51,7 @@ fn try_write(out: &mut String, r#type: &Type, text: &str) -> bool {
         Shape::Array { element, delimiter } => return array::write(out, element, *delimiter, text),
         Shape::Composite { fields } => return composite::write(out, fields, text),
         // The base of a domain is none.
-        Shape::Scalar | Shape::Domain { .. } => {}
+        Shape::Scalar | Shape::Enum { .. } | Shape::Domain { .. } => {}
     }
     match r#type.oid {
         oid::BOOL => match text {
@@ -70,19 +70,25 @@ fn try_write(out: &mut String, r#type: &Type, text: &str) -> bool {
     true
 }
 
-/// The types that are not just strings; `pg_type.dat`.
+/// The types whose values are understood; `pg_type.dat`.
 pub(crate) mod oid {
     pub(crate) const BOOL: u32 = 16;
     pub(crate) const BYTEA: u32 = 17;
+    pub(crate) const NAME: u32 = 19;
     pub(crate) const INT8: u32 = 20;
     pub(crate) const INT2: u32 = 21;
     pub(crate) const INT4: u32 = 23;
+    pub(crate) const TEXT: u32 = 25;
     pub(crate) const JSON: u32 = 114;
     pub(crate) const FLOAT4: u32 = 700;
     pub(crate) const FLOAT8: u32 = 701;
+    pub(crate) const BPCHAR: u32 = 1042;
+    pub(crate) const VARCHAR: u32 = 1043;
+    pub(crate) const DATE: u32 = 1082;
     pub(crate) const TIMESTAMP: u32 = 1114;
     pub(crate) const TIMESTAMPTZ: u32 = 1184;
     pub(crate) const NUMERIC: u32 = 1700;
+    pub(crate) const UUID: u32 = 2950;
     pub(crate) const JSONB: u32 = 3802;
 }
 
@@ -92,8 +98,6 @@ mod tests {
 
     use super::*;
     use crate::table::Field;
-
-    const TEXT: u32 = 25;
 
     fn scalar(oid: u32) -> Arc<Type> {
         shaped(oid, Shape::Scalar)
@@ -231,7 +235,7 @@ mod tests {
             ("[0:1][2:3]={{a,b},{c,d}}", r#"[["a","b"],["c","d"]]"#),
             (r#"{"{}","}"}"#, r#"["{}","}"]"#),
         ];
-        check(&array(&scalar(TEXT)), &text);
+        check(&array(&scalar(oid::TEXT)), &text);
         check(&array(&scalar(oid::BOOL)), &[("{t,f,NULL}", "[true,false,null]")]);
         check(
             &array(&scalar(oid::FLOAT8)),
@@ -258,8 +262,8 @@ mod tests {
     fn composites_are_objects_in_the_order_of_jsonb() {
         let pair = composite(&[
             ("long", &scalar(oid::INT4)),
-            ("y", &scalar(TEXT)),
-            ("x", &scalar(TEXT)),
+            ("y", &scalar(oid::TEXT)),
+            ("x", &scalar(oid::TEXT)),
         ]);
         let cases = [
             ("(1,a,)", r#"{"x":null,"y":"a","long":1}"#),
@@ -322,9 +326,9 @@ mod tests {
         for text in broken {
             let mut string = String::new();
             write_string(&mut string, text);
-            assert_eq!(shown(&array(&scalar(TEXT)), text), string);
+            assert_eq!(shown(&array(&scalar(oid::TEXT)), text), string);
         }
-        let pair = composite(&[("x", &scalar(TEXT)), ("y", &scalar(TEXT))]);
+        let pair = composite(&[("x", &scalar(oid::TEXT)), ("y", &scalar(oid::TEXT))]);
         for text in [
             "",
             "(",
