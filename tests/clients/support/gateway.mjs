@@ -1,0 +1,103 @@
+// A gateway of our own: started on a free port, stopped and cleaned up after.
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+
+import { within } from './deadline.mjs'
+import { bindToThisProcess } from './lifetime.mjs'
+import { tokenFor } from './token.mjs'
+
+/** Signs every token of these tests. */
+export const SECRET = 'a secret that only these tests know, of 32 characters and more'
+
+const BINARY = process.env.ROOST_BIN ?? fileURLToPath(new URL('../../../target/debug/roost', import.meta.url))
+/** How long a first start may take, which creates a database cluster. Milliseconds. */
+const START_PATIENCE_MS = 60_000
+
+export class Gateway {
+  #command
+  #args
+  #child
+  #output = []
+  #dataDir
+  /** Port, chosen by the system on the first start and kept over restarts. */
+  port = 0
+  /** Connection string of the database, if there is one. */
+  databaseUrl
+
+  /** A gateway without a database. */
+  static serve(...args) {
+    return new Gateway('serve', args).start()
+  }
+
+  /** A gateway with a PostgreSQL of its own. */
+  static async dev(...args) {
+    const gateway = new Gateway('dev', args)
+    gateway.#dataDir = await mkdtemp(join(tmpdir(), 'roost-clients-'))
+    return gateway.start()
+  }
+
+  constructor(command, args) {
+    this.#command = command
+    this.#args = args
+  }
+
+  /** Starts it, on the port it had before. */
+  async start() {
+    const data = this.#dataDir ? ['--data-dir', this.#dataDir] : []
+    const args = [this.#command, '--listen', `127.0.0.1:${this.port}`, '--jwt-secret', SECRET, ...data, ...this.#args]
+    this.#child = bindToThisProcess(spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'pipe'] }))
+    await within(this.#serving(), () => `roost ${args.join(' ')}\n${this.#output.join('\n')}`, START_PATIENCE_MS)
+    return this
+  }
+
+  get url() {
+    return `http://127.0.0.1:${this.port}`
+  }
+
+  get webSocketUrl() {
+    return `ws://127.0.0.1:${this.port}`
+  }
+
+  /** The key that a frontend has. */
+  get anonKey() {
+    return tokenFor(SECRET, 'anon')
+  }
+
+  /** Sends `signal` and waits for the end. */
+  async signal(signal) {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
+    const end = once(this.#child, 'exit')
+    this.#child.kill(signal)
+    await within(end, () => `roost to end after ${signal}\n${this.#output.join('\n')}`)
+  }
+
+  /** Stops it and removes what it kept. */
+  async stop() {
+    await this.signal('SIGTERM')
+    if (this.#dataDir) await rm(this.#dataDir, { recursive: true, force: true })
+  }
+
+  #serving() {
+    return new Promise((resolve, reject) => {
+      const child = this.#child
+      child.once('error', reject)
+      child.once('exit', code => reject(new Error(`roost ended with ${code}\n${this.#output.join('\n')}`)))
+      for (const stream of [child.stdout, child.stderr]) {
+        createInterface({ input: stream }).on('line', line => {
+          this.#output.push(line)
+          this.databaseUrl ??= line.match(/postgres(?:ql)?:\/\/\S+/)?.[0]
+          const address = line.match(/serving.*127\.0\.0\.1:(\d+)/)
+          if (!address) return
+          this.port = Number(address[1])
+          resolve()
+        })
+      }
+    })
+  }
+}
