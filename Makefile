@@ -1,0 +1,46 @@
+# One line per verb. What they need is installed first, if it is missing and we may: see scripts/deps.
+
+.PHONY: help dev build test test-clients lint bench fuzz deps clean
+
+# A Node.js that scripts/deps had to install goes first.
+export PATH := $(abspath $(or $(CARGO_TARGET_DIR),target)/node/node_modules/.bin):$(PATH)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+dev: build ## a private PostgreSQL and a gateway on it, with keys to paste into a frontend
+	cargo run --quiet --release --bin roost -- dev
+
+build: ## the release binary, target/release/roost
+	@scripts/deps build
+	cargo build --release --bin roost
+
+test: deps ## everything: unit, vectors, virtual clock, real PostgreSQL, real clients
+	cargo test --workspace
+	$(MAKE) test-clients
+
+test-clients: deps tests/clients/node_modules/.package-lock.json ## only the real client libraries
+	cargo build --bin roost
+	npm test --prefix tests/clients
+
+tests/clients/node_modules/.package-lock.json: tests/clients/package-lock.json
+	npm ci --no-audit --no-fund --prefix tests/clients
+
+lint: ## format and lints
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+bench: ## what things cost, as a ratio to a bare loop
+	@scripts/deps build
+	cargo build --release --bin roost --bin loadgen
+	cargo run --quiet --release --bin loadgen -- bench
+
+fuzz: ## every fuzz target over its seeded mutations, on the stable compiler
+	cargo test --workspace --test 'fuzz_entry_points'
+
+deps: ## install what is missing
+	@scripts/deps
+
+clean: ## remove what was built
+	cargo clean
+	rm -rf tests/clients/node_modules
