@@ -1,1 +1,4 @@
-//! (in the making)
+//! What tests of several crates together need.
+
+pub mod frames;
+pub mod world;
