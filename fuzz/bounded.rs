@@ -57,6 +57,10 @@ const TOKENS: &[&[u8]] = &[
     b"sb_",
     b"config",
     b"realtime:",
+    b"=not.in.(",
+    b"{\"a\":",
+    b"2026-02-28",
+    b"\0\x01t\0\0\0\x01",
 ];
 
 fn mutate(input: &mut Vec<u8>, corpus: &[Vec<u8>], random: &mut Random) {

@@ -113,7 +113,7 @@ impl Binding {
     }
 
     /// The binding asks for what a table does not have or this server cannot do.
-    pub(crate) fn rejected(&self, exception: &text::Exception) -> BindingRefused {
+    pub fn rejected(&self, exception: &text::Exception) -> BindingRefused {
         self.refused(|params| text::subscribe_failed(params, exception))
     }
 

@@ -183,18 +183,23 @@ impl<K: Copy + Eq + Hash> SubscriptionIndex<K> {
     }
 
     /// Makes all subscriptions anew for another reading of the catalog, with what each role may select of its tables.
-    /// Returns who had to be taken out, and why.
+    /// Returns who had to be taken out, and why. If the reading says the same as the one before, the subscriptions stay
+    /// as they are and only the privileges are new.
     pub fn replace_catalog(
         &mut self,
         catalog: Catalog,
         selectable: impl IntoIterator<Item = (Arc<str>, Selectable)>,
     ) -> Vec<(K, BindingRefused)> {
-        let former = std::mem::replace(self, Self::new(catalog));
+        let former = if catalog == self.catalog {
+            HashMap::new()
+        } else {
+            std::mem::replace(self, Self::new(catalog)).subscribers
+        };
         for (role, selectable) in selectable {
             self.set_selectable(&role, selectable);
         }
         let mut refused = Vec::new();
-        for (key, subscriber) in former.subscribers {
+        for (key, subscriber) in former {
             // A role that is refused now may have a subscriber who is served yet.
             if let Err(error) = self.try_insert(key, subscriber.subscription) {
                 refused.push((key, error));
@@ -674,6 +679,23 @@ mod tests {
         let notes: Mapping = mapping(table("notes", altered), Default);
         assert_eq!(
             shown(index.matches(&insert(&notes, &["7", "1"]))),
+            ["[1] by [1]: columns [0, 1]"]
+        );
+    }
+
+    #[test]
+    fn the_same_catalog_brings_new_privileges_only() {
+        let mut index = index();
+        index
+            .insert(1, subscription("user", &[r#""table":"notes","filter":"n=eq.1""#]))
+            .unwrap();
+        let catalog = index.catalog().clone();
+        // A filter on a column that may not be selected any more would be refused now; it stays.
+        let refused = index.replace_catalog(catalog, [("user".into(), selectable([0, 1]))]);
+        assert!(refused.is_empty());
+        let notes = mapping(table("notes", NOTES), Default);
+        assert_eq!(
+            shown(index.matches(&insert(&notes, &["1", "x", "1"]))),
             ["[1] by [1]: columns [0, 1]"]
         );
     }
