@@ -101,6 +101,8 @@ select
         when t.typtype = 'c' then json_build_object('composite', (
           select coalesce(json_agg(json_build_object('name', a.attname, 'type', a.atttypid::int8) order by a.attnum), '[]')
           from pg_attribute a where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped))
+        when t.typtype = 'e' then json_build_object('enum', (
+          select coalesce(json_agg(e.enumlabel order by e.enumsortorder), '[]') from pg_enum e where e.enumtypid = t.oid))
         else to_json('scalar'::text) end
     )), '[]') from used u join pg_type t on t.oid = u.oid)::text as types,
   (case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_insert_lsn() end)::text as position
@@ -136,6 +138,7 @@ enum ShapeRow {
     Scalar,
     Array { element: u32, delimiter: char },
     Domain(u32),
+    Enum(Vec<Box<str>>),
     Composite(Vec<FieldRow>),
 }
 
@@ -191,6 +194,7 @@ impl Types {
         let row = self.rows.remove(&oid).ok_or_else(|| misunderstood("a type"))?;
         let shape = match row.shape {
             ShapeRow::Scalar => Shape::Scalar,
+            ShapeRow::Enum(labels) => Shape::Enum { labels },
             ShapeRow::Array { element, delimiter } => Shape::Array {
                 element: self.build(element)?,
                 delimiter,

@@ -113,7 +113,9 @@ mod published {
             .collect();
         assert_eq!(fields, [("x", "int4"), ("y", "shorter")]);
         assert!(matches!(shape("short"), Shape::Domain { base } if &*base.base().name == "text"));
-        assert!(matches!(shape("moods"), Shape::Array { element, .. } if element.shape == Shape::Scalar));
+        assert!(
+            matches!(shape("moods"), Shape::Array { element, .. } if element.shape == Shape::Enum { labels: vec!["sad".into(), "happy".into()] })
+        );
         assert!(matches!(shape("boxes"), Shape::Array { delimiter: ';', .. }));
         assert_eq!(shape("v"), &Shape::Scalar);
     }
