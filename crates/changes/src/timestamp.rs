@@ -5,7 +5,7 @@ use std::fmt;
 /// Microseconds since 2000-01-01 00:00 UTC; negative before.
 ///
 /// Shown as clients see a commit: UTC to the millisecond, cut and not rounded, `2026-08-21T12:03:56.123Z`.
-/// Source: protocol-spec/postgres-changes.md, section 8.
+/// Source: protocol-spec/postgres-changes.md, section 6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(pub i64);
 

@@ -43,8 +43,9 @@ pub(crate) struct Lent<'a> {
 
 /// How long a question waits for a connection of the pool.
 const CHECKOUT_MAX: Duration = Duration::from_secs(5);
-/// Settings of the pool's sessions. The questions are small; one that takes longer is stuck behind a lock.
-const SESSION_SETTINGS: [(&str, &str); 1] = [("statement_timeout", "10s")];
+/// Settings of the pool's sessions. The questions are small; one that takes longer is stuck behind a lock. Compiling a
+/// question would take a hundred times as long as answering it.
+const SESSION_SETTINGS: [(&str, &str); 2] = [("statement_timeout", "10s"), ("jit", "off")];
 
 impl Pool {
     /// A pool of at most `size` connections, none of them open yet. At least one.

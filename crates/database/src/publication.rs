@@ -1,7 +1,7 @@
 //! Which tables a publication lists, as the catalog describes them, and from where on changes to them are seen.
 //!
-//! One statement, so one snapshot: tables, columns, keys and types fit together, and the position is read after the
-//! snapshot was taken. With `publish_via_partition_root` a partitioned table is listed in place of its partitions, as
+//! One statement, so one snapshot: tables, columns, keys and types fit together. The position is read before the snapshot
+//! is taken. With `publish_via_partition_root` a partitioned table is listed in place of its partitions, as
 //! its changes are streamed; without it, its partitions are.
 
 use std::collections::HashMap;
@@ -18,19 +18,28 @@ use crate::pool::Pool;
 /// What a publication lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
-    /// Whatever commits after this answer commits at a later position.
+    /// Whatever committed before it is in the answer; whatever commits after the answer commits at a later one.
     pub position: Lsn,
     /// The tables by schema and name.
     pub tables: Vec<Table>,
 }
 
 impl Pool {
+    /// Where the log ends now.
+    async fn position(&self) -> Result<Lsn, Error> {
+        let rows = self.query(POSITION, &[]).await?;
+        let row = rows.first().ok_or_else(|| misunderstood("position"))?;
+        let position: String = row.try_get(0)?;
+        position.parse().map_err(|_| misunderstood("position"))
+    }
+
     /// Reads a publication's tables.
     ///
     /// # Errors
     ///
     /// [`Error::PublicationMissing`] among others. A publication without tables is none.
     pub async fn published(&self, publication: &str) -> Result<Published, Error> {
+        let position = self.position().await?;
         let rows = self
             .query(PUBLISHED, &[(&publication, types::Type::TEXT)])
             .await?;
@@ -40,15 +49,18 @@ impl Pool {
                 publication,
             }));
         };
-        let position: String = row.try_get("position")?;
         let tables: String = row.try_get("tables")?;
         let types: String = row.try_get("types")?;
         Ok(Published {
-            position: position.parse().map_err(|_| misunderstood("position"))?,
+            position,
             tables: read_tables(&tables, &types)?,
         })
     }
 }
+
+/// A statement of its own: beside another, it would be read whenever that one happens to be executed.
+const POSITION: &str = "
+select (case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_insert_lsn() end)::text";
 
 /// No row if the publication does not exist.
 ///
@@ -104,8 +116,7 @@ select
         when t.typtype = 'e' then json_build_object('enum', (
           select coalesce(json_agg(e.enumlabel order by e.enumsortorder), '[]') from pg_enum e where e.enumtypid = t.oid))
         else to_json('scalar'::text) end
-    )), '[]') from used u join pg_type t on t.oid = u.oid)::text as types,
-  (case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_insert_lsn() end)::text as position
+    )), '[]') from used u join pg_type t on t.oid = u.oid)::text as types
 from pg_publication where pubname = $1";
 
 /// The rows of the answer, before types are put in place of their oids.

@@ -1,8 +1,10 @@
 //! The whole server: listener, workers, tenants, and their end.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -13,6 +15,7 @@ use tracing::{info, warn};
 
 use crate::clock::Clock;
 use crate::config::ServerConfig;
+use crate::feed;
 use crate::tenant::{TenantRuntime, Tenants};
 use crate::worker::mail::{Mail, Ports};
 use crate::worker::{self, Settings, Shared};
@@ -83,10 +86,11 @@ impl Server {
         let listener = TcpListener::from_std(self.listener).map_err(ServerError::Listener)?;
         let workers = u16::try_from(self.config.workers.get()).unwrap_or(u16::MAX);
         let ports = Ports::new(workers);
+        let (tenants, feeds) = tenants(&self.config, workers, &ports);
         let shared = Arc::new(Shared {
             clock: Clock::start(),
             ports: ports.clone(),
-            tenants: tenants(&self.config, workers, &ports),
+            tenants,
             settings: Settings {
                 outbox_bytes_max: self.config.sizes.outbox_bytes_max,
                 frame_bytes_max: self.config.sizes.frame_bytes_max,
@@ -98,6 +102,7 @@ impl Server {
             .workers()
             .map(|id| spawn(shared.clone(), id))
             .collect::<Result<Vec<_>, _>>()?;
+        let feeds: Vec<_> = feeds.into_iter().map(tokio::spawn).collect();
         info!(address = %self.address, workers, "serving");
         tokio::select! {
             () = accept(&listener, &ports) => {}
@@ -106,13 +111,27 @@ impl Server {
         info!("shutting down");
         drop(listener);
         drain(&shared, threads).await;
+        // With the connection of a feed goes its slot.
+        for feed in feeds {
+            feed.abort();
+            let _ = feed.await;
+        }
         Ok(())
     }
 }
 
-fn tenants(config: &ServerConfig, workers: u16, ports: &Arc<Ports>) -> Tenants {
-    Tenants::new(&config.tenants, |tenant| {
-        let (seed, _) = uuid::Uuid::new_v4().as_u64_pair();
+/// The tenants, and the feeds of those with a database.
+fn tenants(config: &ServerConfig, workers: u16, ports: &Arc<Ports>) -> (Tenants, Vec<BoxedFeed>) {
+    let feeds = RefCell::new(Vec::new());
+    let tenants = Tenants::new(&config.tenants, |tenant| {
+        let id = uuid::Uuid::new_v4();
+        let changes = tenant.database.as_ref().map(|dsn| {
+            let slot = format!("roost_{}", id.simple());
+            let (handle, feed) = feed::new(dsn.clone(), &tenant.publication, slot, ports.clone());
+            feeds.borrow_mut().push(Box::pin(feed) as BoxedFeed);
+            handle
+        });
+        let (seed, _) = id.as_u64_pair();
         let validators = config.validators.clone();
         TenantRuntime::new(
             tenant,
@@ -121,10 +140,13 @@ fn tenants(config: &ServerConfig, workers: u16, ports: &Arc<Ports>) -> Tenants {
             workers,
             ports.clone(),
             seed,
-            None,
+            changes,
         )
-    })
+    });
+    (tenants, feeds.into_inner())
 }
+
+type BoxedFeed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 fn spawn(shared: Arc<Shared>, id: WorkerId) -> Result<JoinHandle<()>, ServerError> {
     let run = move || {

@@ -1,3 +1,42 @@
-//! (in the making)
+//! `roost`: the command line of the gateway.
 
-fn main() {}
+mod cli;
+mod dev;
+mod environment;
+mod lifetime;
+mod logging;
+mod migrate;
+mod problems;
+mod serve;
+mod tenants_file;
+mod token;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::environment::Environment;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logging::start(&cli.logging);
+    let environment = Environment::of_process();
+    match run(cli.command, &environment) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("roost: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command, environment: &Environment) -> Result<(), Box<dyn Error>> {
+    match command {
+        Command::Dev(args) => dev::run(&args),
+        Command::Serve(args) => serve::run(&args, environment),
+        Command::Migrate(args) => migrate::run(&args, environment),
+        Command::Token(args) => token::run(&args, environment),
+    }
+}

@@ -67,7 +67,7 @@ impl Limits {
 }
 
 /// Added to the payload limit, because the reference measures an encoding with some overhead. Bytes.
-pub const PAYLOAD_BYTES_GRACE: u64 = 500;
+const PAYLOAD_BYTES_GRACE: u64 = 500;
 /// Length of a window of presence pushes, unless told otherwise.
 const CLIENT_PRESENCE_WINDOW: Duration = Duration::from_millis(30_000);
 /// Payload limit, unless told otherwise. Kilobytes.

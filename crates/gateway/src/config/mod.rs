@@ -3,7 +3,6 @@
 //! Everything here is plain data: after a [`ServerConfig`] exists nobody parses text again. Secrets and database
 //! addresses never show in `Debug`.
 
-mod database_url;
 mod limits;
 
 use std::collections::BTreeMap;
@@ -11,9 +10,9 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use auth::{ClaimValidators, Keys, Secret};
+use auth::{ClaimValidators, Keys};
+use replication::Dsn;
 
-pub use database_url::DatabaseUrl;
 pub use limits::Limits;
 
 /// All of it, for [`Server::bind`](crate::server::Server).
@@ -27,8 +26,6 @@ pub struct ServerConfig {
     pub tenants: Tenants,
     /// What claims of tokens have to be, for all tenants.
     pub validators: ClaimValidators,
-    /// Who may use the management interface.
-    pub admin: Admin,
     /// How long refusals wait.
     pub delays: Delays,
     /// Bounds that are not a tenant's.
@@ -53,12 +50,8 @@ pub struct TenantConfig {
     pub name: String,
     /// What its tokens are verified with.
     pub keys: Keys,
-    /// The secret among those keys, to sign with and to hand out.
-    pub jwt_secret: Option<Secret>,
-    /// The key set among those keys, as it was given.
-    pub jwt_jwks: Option<serde_json::Value>,
     /// Its database; without one it has broadcast and presence on public channels only.
-    pub database: Option<DatabaseUrl>,
+    pub database: Option<Dsn>,
     /// Its quotas.
     pub limits: Limits,
     /// Whether public channels are refused.
@@ -69,15 +62,6 @@ pub struct TenantConfig {
     pub suspend: bool,
     /// The publication that names the tables whose changes are told.
     pub publication: String,
-}
-
-/// Secrets of the management interface; none accepts nobody.
-#[derive(Clone, Debug, Default)]
-pub struct Admin {
-    /// Any of these signs tokens for the tenants interface: several, so that one can be replaced.
-    pub secrets: Vec<Secret>,
-    /// Signs tokens for the metrics.
-    pub metrics_secret: Option<Secret>,
 }
 
 /// How long a refusal waits for its answer, which slows down clients that retry.

@@ -1,14 +1,29 @@
 //! One tenant's stream of changes: from the replication connection to frames in the mail of the workers.
 
+mod catalog;
+mod link;
+mod outgoing;
+mod run;
+mod subscribers;
+mod transactions;
+
+use std::future::Future;
 use std::sync::Arc;
 
 use auth::Claims;
+use database::Pool;
 use phoenix_wire::Version;
 use phoenix_wire::payload::RawBinding;
+use replication::Dsn;
 use session::Ticket;
 use tokio::sync::mpsc;
 
-use crate::worker::mail::SocketRef;
+use self::link::Link;
+use self::outgoing::Outgoing;
+use self::run::Feed;
+use self::subscribers::Subscribers;
+use self::transactions::Transactions;
+use crate::worker::mail::{Ports, SocketRef};
 
 /// The way to a tenant's feed. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -60,3 +75,28 @@ impl FeedHandle {
         let _ = self.commands.send(Command::Forget(socket, ticket));
     }
 }
+
+/// A feed and the way to it. The future is the feed: it runs until it is dropped or the last handle is, and its
+/// connection and slot go with it.
+pub(crate) fn new(
+    dsn: Dsn,
+    publication: &str,
+    slot: String,
+    ports: Arc<Ports>,
+) -> (FeedHandle, impl Future<Output = ()> + Send + use<>) {
+    let (commands, received) = mpsc::unbounded_channel();
+    let feed = Feed {
+        pool: Arc::new(Pool::new(dsn.clone(), POOL_SIZE)),
+        publication: publication.into(),
+        link: Link::new(dsn, publication.to_owned(), slot),
+        subscribers: Subscribers::new(),
+        transactions: Transactions::new(Outgoing::new(ports.clone())),
+        waiting: Vec::new(),
+        reading: None,
+        ports,
+    };
+    (FeedHandle { commands }, feed.run(received))
+}
+
+/// Connections for reading the catalog: one for subscriptions, one for a table that was altered meanwhile.
+const POOL_SIZE: usize = 2;

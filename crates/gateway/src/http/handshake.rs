@@ -1,4 +1,4 @@
-//! From a GET to a socket: the checks in the order of wire.md, section 3, then 101.
+//! From a GET to a socket: the checks in the order of errors-and-limits.md, section 2, then 101.
 
 use std::rc::Rc;
 use std::sync::Arc;

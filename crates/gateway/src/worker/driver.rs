@@ -87,9 +87,10 @@ impl Effects for Driver<'_> {
 
     fn publish(&mut self, from: &Subscription, sender: Sender, message: &Broadcast<'_>) {
         let topic = from.topic().joined();
-        let fanout = self.worker.hub.publish(from, sender, None, |version| {
-            message.encode(version, topic)
-        });
+        let fanout = self
+            .worker
+            .hub
+            .publish(from, sender, None, |version| message.encode(version, topic));
         self.worker.note(fanout);
     }
 

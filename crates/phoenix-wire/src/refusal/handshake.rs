@@ -116,7 +116,10 @@ pub mod not_an_upgrade {
 
     /// A list that lacks `token`.
     pub fn must_contain<'a>(header: &str, token: &str, values: impl IntoIterator<Item = &'a str>) -> String {
-        format!("'{header}' header must contain '{token}', got {}", strings(values))
+        format!(
+            "'{header}' header must contain '{token}', got {}",
+            strings(values)
+        )
     }
 
     /// A header with another value than the only one allowed.
