@@ -1,1 +1,33 @@
-//! (in the making)
+//! Load scenarios for a realtime gateway, and their report.
+//!
+//! The tool shares a small machine with the server it loads, so its client side does as little as it can: one thread
+//! of epoll for all receiving sockets ([`swarm`]), one thread for all senders ([`pacer`]), no parsing of what is
+//! delivered beyond frame boundaries and a stamp ([`frame`], [`message`]). Sending is open-loop. CPU and memory of
+//! the server are the operating system's figures ([`process`]). The same scenarios run, in turn, against a bare
+//! program that writes the same bytes to the same sockets and does nothing else ([`floor`]); what a server adds is
+//! the ratio.
+//!
+//! Nothing here runs without an end: every wait has a limit, and [`server::guard`] bounds the whole.
+
+pub mod answer;
+pub mod floor;
+pub mod frame;
+pub mod histogram;
+pub mod http;
+pub mod measure;
+pub mod message;
+pub mod pacer;
+pub mod process;
+pub mod server;
+pub mod swarm;
+pub mod target;
+
+/// Errors of a tool: told to the person who runs it, never matched on but for [`measure::Void`].
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+/// Result of a tool.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error that is a sentence.
+pub fn failed<T>(reason: impl Into<String>) -> Result<T> {
+    Err(reason.into().into())
+}
