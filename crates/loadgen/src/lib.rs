@@ -5,19 +5,23 @@
 //! delivered beyond frame boundaries and a stamp ([`frame`], [`message`]). Sending is open-loop. CPU and memory of
 //! the server are the operating system's figures ([`process`]). The same scenarios run, in turn, against a bare
 //! program that writes the same bytes to the same sockets and does nothing else ([`floor`]); what a server adds is
-//! the ratio.
+//! the ratio ([`bench`]).
 //!
 //! Nothing here runs without an end: every wait has a limit, and [`server::guard`] bounds the whole.
 
 pub mod answer;
+pub mod bench;
 pub mod floor;
 pub mod frame;
+pub mod goal;
 pub mod histogram;
 pub mod http;
 pub mod measure;
 pub mod message;
 pub mod pacer;
 pub mod process;
+pub mod report;
+pub mod scenario;
 pub mod server;
 pub mod swarm;
 pub mod target;

@@ -1,0 +1,216 @@
+//! `loadgen`: the benchmark's command line.
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand};
+use loadgen::bench::{Comparison, Contestant, compare};
+use loadgen::message::Wire;
+use loadgen::scenario::{self, Scenario, Settings};
+use loadgen::server::{self, Launch, Server};
+use loadgen::target::Target;
+use loadgen::{Result, floor, process, report};
+use serde_json::{Map, Value};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Ends a benchmark that hangs.
+const BENCH_LIMIT: Duration = Duration::from_secs(3600);
+/// 10,000 pairs, and some files besides.
+const OPEN_FILES_WANTED: u64 = 20_500;
+/// Open files that are no sockets of a scenario.
+const OPEN_FILES_BESIDES: u64 = 200;
+const ROUNDS: usize = 7;
+const ROUNDS_QUICK: usize = 3;
+/// Signs the tokens of servers that are started here, which live as long as the benchmark and listen on the loopback.
+const SECRET: &str = "a-secret-that-only-benchmarks-use";
+const TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
+
+/// How the server is started unless told otherwise.
+const ROOST: [&str; 5] = [
+    "serve",
+    "--listen",
+    "127.0.0.1:{port}",
+    "--jwt-secret",
+    "{secret}",
+];
+
+/// Measures a realtime gateway as a ratio to a bare epoll loop.
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run scenarios on the floor and on a server, in turn, and compare.
+    Bench(Bench),
+    /// Serve as the floor: the least a server of this shape can do.
+    Floor {
+        /// Where to listen.
+        address: SocketAddr,
+    },
+}
+
+#[derive(Args)]
+struct Bench {
+    /// Scenarios; without any, those that have a goal.
+    #[arg(value_parser = scenarios())]
+    scenarios: Vec<&'static Scenario>,
+    /// Few rounds, short stretches, fewer sockets.
+    #[arg(long)]
+    quick: bool,
+    /// Rounds per scenario; 7, or 3 with --quick.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
+    rounds: Option<u16>,
+    /// How broadcasts travel.
+    #[arg(long, default_value = "binary")]
+    wire: Wire,
+    /// JSON payload of a broadcast, in bytes.
+    #[arg(long, default_value_t = 200)]
+    payload_bytes: usize,
+    /// Also write the result to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// A running server to measure instead of starting one, as ws://host:port/path.
+    #[arg(long, requires = "token", conflicts_with = "command")]
+    url: Option<String>,
+    /// The token sockets connect to it with.
+    #[arg(long, requires = "url")]
+    token: Option<String>,
+    /// Its process: without it neither CPU nor memory is known.
+    #[arg(long, requires = "url")]
+    pid: Option<u32>,
+    /// How to start the server; {port} and {secret} are filled in. Without it, the `roost` beside this program.
+    #[arg(last = true)]
+    command: Vec<String>,
+}
+
+fn scenarios() -> impl TypedValueParser<Value = &'static Scenario> {
+    let names = scenario::ALL
+        .iter()
+        .map(|scenario| PossibleValue::new(scenario.name).help(scenario.about));
+    PossibleValuesParser::new(names)
+        .map(|name| scenario::named(&name).expect("only names of scenarios are possible values"))
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().verb {
+        Verb::Floor { address } => Ok(floor::serve(floor::listen(address)?)?),
+        Verb::Bench(bench) => {
+            server::guard(BENCH_LIMIT)?;
+            run(&bench)
+        }
+    }
+}
+
+fn run(bench: &Bench) -> Result<()> {
+    let open_files = process::raise_open_files(OPEN_FILES_WANTED)?;
+    let settings = Settings {
+        wire: bench.wire,
+        payload_bytes: bench.payload_bytes,
+        quick: bench.quick,
+        sockets_max: usize::try_from(open_files.saturating_sub(OPEN_FILES_BESIDES))?,
+    };
+    let rounds = bench
+        .rounds
+        .map_or(if bench.quick { ROUNDS_QUICK } else { ROUNDS }, usize::from);
+    let mut contestants = [yardstick()?, subject(bench)?];
+    let names = contestants.each_ref().map(|contestant| contestant.name.clone());
+    let names = names.each_ref().map(String::as_str);
+    let mut comparisons: Vec<Comparison> = Vec::new();
+    for scenario in chosen(bench) {
+        if scenario.restarts && bench.url.is_some() {
+            eprintln!(
+                "loadgen: {} is left out: it has to start the server itself",
+                scenario.name
+            );
+            continue;
+        }
+        let comparison = compare(scenario, &mut contestants, rounds, &settings)?;
+        println!("{}", report::table(&comparison, &names));
+        comparisons.push(comparison);
+    }
+    print!("{}", report::verdicts(&comparisons));
+    if let Some(path) = &bench.json {
+        std::fs::write(path, format!("{:#}\n", report::json(&comparisons, &names)))?;
+    }
+    Ok(())
+}
+
+fn chosen(bench: &Bench) -> Vec<&'static Scenario> {
+    if bench.scenarios.is_empty() {
+        scenario::ALL
+            .iter()
+            .filter(|scenario| scenario.goal.is_some())
+            .collect()
+    } else {
+        bench.scenarios.clone()
+    }
+}
+
+fn yardstick() -> Result<Contestant> {
+    let arguments = ["floor", "127.0.0.1:{port}"].map(str::to_owned).to_vec();
+    let launch = Launch {
+        program: std::env::current_exe()?,
+        arguments,
+        token: "none".to_owned(),
+    };
+    Ok(Contestant {
+        name: "floor".to_owned(),
+        server: Server::start(&launch)?,
+    })
+}
+
+fn subject(bench: &Bench) -> Result<Contestant> {
+    if let Some((url, token)) = bench.url.as_deref().zip(bench.token.as_deref()) {
+        let server = Server::running(Target::parse(url, token)?, bench.pid);
+        return Ok(Contestant {
+            name: "server".to_owned(),
+            server,
+        });
+    }
+    let launch = launch(&bench.command)?;
+    let name = launch
+        .program
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    Ok(Contestant {
+        name,
+        server: Server::start(&launch)?,
+    })
+}
+
+fn launch(command: &[String]) -> Result<Launch> {
+    let (program, arguments) = match command.split_first() {
+        Some((program, arguments)) => (PathBuf::from(program), arguments.to_vec()),
+        None => (
+            std::env::current_exe()?.with_file_name("roost"),
+            ROOST.map(str::to_owned).to_vec(),
+        ),
+    };
+    let arguments = arguments
+        .iter()
+        .map(|argument| argument.replace("{secret}", SECRET))
+        .collect();
+    Ok(Launch {
+        program,
+        arguments,
+        token: token()?,
+    })
+}
+
+fn token() -> Result<String> {
+    let expires = SystemTime::now().duration_since(UNIX_EPOCH)? + TOKEN_LIFE;
+    let claims = [
+        ("role", Value::from("anon")),
+        ("exp", Value::from(expires.as_secs())),
+    ];
+    let claims: Map<String, Value> = claims
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    Ok(auth::sign(&claims, &auth::Secret::new(SECRET)))
+}
