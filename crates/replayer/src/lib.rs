@@ -18,7 +18,7 @@ mod token;
 mod view;
 
 pub use deviations::{Deviation, Deviations, DeviationsError, Judgement};
-pub use fixtures::{PrepareError, prepare_database};
+pub use fixtures::{PrepareError, prepare_database, prepare_databases, profile_settings};
 pub use outcome::{Outcome, Verdict};
 pub use schedule::{CONCURRENCY, replay};
 pub use target::{Target, TargetError, Tenant};

@@ -1,12 +1,11 @@
 //! `replayer`: holds a running server against recorded conversations.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use replayer::{CONCURRENCY, Deviations, Judgement, Outcome, Target, Verdict, prepare_database, replay};
+use replayer::{CONCURRENCY, Deviations, Judgement, Outcome, Target, Verdict, prepare_databases, replay};
 use transcript::Transcript;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -75,11 +74,7 @@ async fn run(options: Options) -> Result<bool> {
         tenant.database = tenant.database.take().or_else(|| options.database_url.clone());
     }
     if options.prepare {
-        let tenants = target.profiles.values().flatten();
-        let databases: BTreeSet<&String> = tenants.filter_map(|tenant| tenant.database.as_ref()).collect();
-        for database in databases {
-            prepare_database(database).await?;
-        }
+        prepare_databases(&target).await?;
     }
     let outcomes = replay(transcripts, &target, options.concurrency).await;
     Ok(report(&outcomes, &deviations))

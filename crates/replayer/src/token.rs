@@ -246,22 +246,10 @@ mod tests {
         ring().sign(token, &Secret::new(SECRET), None, 1000)
     }
 
-    /// The public halves of the fixtures, as tenant `keys` has them.
-    fn public_keys() -> serde_json::Value {
-        let file: serde_json::Value = serde_json::from_str(crate::fixtures::KEYS).unwrap();
-        let mut keys: Vec<serde_json::Value> = file["keys"].as_object().unwrap().values().cloned().collect();
-        for key in &mut keys {
-            let key = key.as_object_mut().unwrap();
-            for private in ["d", "p", "q", "dp", "dq", "qi"] {
-                key.remove(private);
-            }
-        }
-        serde_json::json!({ "keys": keys })
-    }
-
     #[test]
     fn the_server_accepts_what_is_signed_here() {
-        let keys = Keys::new(Some(&Secret::new(SECRET)), Some(&public_keys())).unwrap();
+        let settings = crate::fixtures::profile_settings();
+        let keys = Keys::new(Some(&Secret::new(SECRET)), settings["keys"].get("jwt_jwks")).unwrap();
         for (algorithm, key, kid) in [
             (Algorithm::Hs256, KeySource::Tenant, None),
             (Algorithm::Rs256, KeySource::Fixture("rsa".into()), Some("rsa-1")),
