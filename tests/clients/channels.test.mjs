@@ -1,7 +1,11 @@
 // Joining, leaving, tokens, and what becomes of channels when the connection or the gateway goes away.
 
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { json } from 'node:stream/consumers'
 import { after, before, describe, test } from 'node:test'
+
+import WebSocket from 'ws'
 
 import { Gateway, SECRET } from './support/gateway.mjs'
 import { Inbox } from './support/inbox.mjs'
@@ -20,6 +24,7 @@ import {
 } from './support/libraries.mjs'
 import { nowSeconds, sign, tokenFor } from './support/token.mjs'
 import { freshTopic } from './support/topics.mjs'
+import { WireSocket } from './support/wire.mjs'
 
 let gateway
 before(async () => (gateway = await Gateway.serve()))
@@ -56,6 +61,11 @@ for (const library of LIBRARIES) {
       await client.setToken(token)
       const { message } = await watch(client.channel(freshTopic())).next()
       assert.match(message, /InvalidJWTToken: Fields `role` and `exp` are required in JWT/)
+    })
+
+    test('a private channel without a database is refused', async t => {
+      const statuses = watch(open(t, gateway, library).channel(freshTopic(), { private: true }))
+      assert.equal((await statuses.next()).status, 'CHANNEL_ERROR')
     })
 
     test('a refused channel does not disturb its neighbours', async t => {
@@ -193,6 +203,19 @@ for (const library of LIBRARIES) {
   })
 }
 
+test('a socket that says nothing is closed, and one with heartbeats is not', async t => {
+  const impatient = await Gateway.serve('--idle-timeout-ms', '500')
+  t.after(() => impatient.stop())
+  const client = open(t, impatient, CURRENT, { heartbeatIntervalMs: 50 })
+  const channel = client.channel(freshTopic(), echo)
+  const heard = listen(channel, 'broadcast', { event: '*' })
+  await subscribe(channel)
+  const silent = await WireSocket.open(impatient)
+  assert.equal(await silent.closed, 1000)
+  await isAlive(channel, heard)
+  assert.deepEqual(client.closings.all, [])
+})
+
 test('supabase-js keeps one channel per topic', async t => {
   const client = open(t, gateway, CURRENT)
   const topic = freshTopic()
@@ -217,6 +240,13 @@ test('an expired token is refused by name', async t => {
   await client.setToken(token)
   const { message } = await watch(client.channel(freshTopic())).next()
   assert.match(message, /^InvalidJWTToken: Token has expired 6\d seconds ago$/)
+})
+
+test('a key that is not ours is refused with 401 and a reason', async () => {
+  const socket = new WebSocket(`${gateway.webSocketUrl}/realtime/v1/websocket?apikey=not.a.key&vsn=2.0.0`)
+  const [, response] = await once(socket, 'unexpected-response')
+  assert.equal(response.statusCode, 401)
+  assert.deepEqual(await json(response), { error: 'The token provided is not a valid JWT' })
 })
 
 for (const vsn of ['1.0.0', '2.0.0']) {

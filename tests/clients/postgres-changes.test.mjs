@@ -192,6 +192,32 @@ for (const library of LIBRARIES) {
       assert.equal((await inboxes[0].next()).schema, 'public')
     })
 
+    test('a filter lets through what it matches', async t => {
+      const [first, second] = [freshId(), freshId()]
+      const on = filter => ({ event: '*', schema: 'public', table: 'todos', filter })
+      const { inboxes } = await watchers(
+        t,
+        library,
+        on(`id=eq.${second}`),
+        on(`id=in.(${first},${second})`),
+        on('title=neq.first'),
+        { event: 'INSERT', schema: 'public', table: 'notes' }
+      )
+      await todo(first, 'first')
+      await todo(second, 'second')
+      await database.run(`insert into public.notes values (${first}, 'the end')`)
+      await inboxes[3].next()
+      const heard = inboxes.slice(0, 3).map(({ all }) => all.map(change => change.new.title))
+      assert.deepEqual(heard, [['second'], ['first', 'second'], ['second']])
+    })
+
+    test('a filter that cannot be read is a system error', async t => {
+      const { system } = await watchers(t, library, { event: '*', schema: 'public', table: 'todos', filter: 'nonsense' })
+      const { status, message } = await system.next()
+      assert.equal(status, 'error')
+      assert.match(message, /^Error parsing `filter` params: \["nonsense"\]/)
+    })
+
     test('SUBSCRIBED is true: an INSERT issued right after it arrives, a hundred times', async t => {
       const client = open(t, gateway, library)
       for (let round = 0; round < 100; round++) {
@@ -268,6 +294,14 @@ for (const library of LIBRARIES) {
     })
   })
 }
+
+test('a binding that selects columns is told of those', async t => {
+  const binding = { event: 'INSERT', schema: 'public', table: 'todos', select: ['id', 'title'] }
+  const { inboxes } = await watchers(t, CURRENT, binding)
+  const id = freshId()
+  await todo(id, 'two columns')
+  assert.deepEqual((await inboxes[0].next()).new, { id, title: 'two columns' })
+})
 
 test('clients of both protocols on one topic are told of one change, each in its framing', async t => {
   const topic = freshTopic()

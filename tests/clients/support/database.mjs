@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 
-import { within } from './deadline.mjs'
+import { PATIENCE_MS, within } from './deadline.mjs'
 import { bindToThisProcess } from './lifetime.mjs'
 
 export class Database {
@@ -25,6 +25,16 @@ export class Database {
     const answer = new Promise((resolve, reject) => this.#waiting.push({ sql, resolve, reject }))
     this.#psql.stdin.write(`${sql};\n\\echo ${MARK} :ERROR :LAST_ERROR_MESSAGE\n`)
     return within(answer, () => `${sql}\n${this.#complaints.join('\n')}`)
+  }
+
+  /** Runs `sql` again and again until `accepts` takes its rows. */
+  async until(sql, accepts) {
+    const giveUp = performance.now() + PATIENCE_MS
+    for (;;) {
+      const rows = await this.run(sql)
+      if (accepts(rows)) return rows
+      if (performance.now() > giveUp) throw new Error(`waited ${PATIENCE_MS} ms for ${sql}; last: ${rows}`)
+    }
   }
 
   async close() {

@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -16,6 +16,8 @@ import { tokenFor } from './token.mjs'
 export const SECRET = 'a secret that only these tests know, of 32 characters and more'
 
 const BINARY = process.env.ROOST_BIN ?? fileURLToPath(new URL('../../../target/debug/roost', import.meta.url))
+/** Refusals wait, to slow down clients that retry; here that would only slow down the tests. */
+const IMPATIENT = ['--connect-error-backoff-ms', '100', '--channel-error-backoff-ms', '100']
 /** How long a first start may take, which creates a database cluster. Milliseconds. */
 const START_PATIENCE_MS = 60_000
 
@@ -32,13 +34,15 @@ export class Gateway {
 
   /** A gateway without a database. */
   static serve(...args) {
-    return new Gateway('serve', args).start()
+    return new Gateway('serve', ['--jwt-secret', SECRET, ...args]).start()
   }
 
   /** A gateway with a PostgreSQL of its own. */
   static async dev(...args) {
-    const gateway = new Gateway('dev', args)
-    gateway.#dataDir = await mkdtemp(join(tmpdir(), 'roost-clients-'))
+    const dataDir = await mkdtemp(join(tmpdir(), 'roost-clients-'))
+    await writeFile(join(dataDir, 'jwt_secret'), SECRET)
+    const gateway = new Gateway('dev', ['--data-dir', dataDir, ...args])
+    gateway.#dataDir = dataDir
     return gateway.start()
   }
 
@@ -49,8 +53,8 @@ export class Gateway {
 
   /** Starts it, on the port it had before. */
   async start() {
-    const data = this.#dataDir ? ['--data-dir', this.#dataDir] : []
-    const args = [this.#command, '--listen', `127.0.0.1:${this.port}`, '--jwt-secret', SECRET, ...data, ...this.#args]
+    const args = [this.#command, '--listen', `127.0.0.1:${this.port}`, '--log-level', 'info', ...IMPATIENT, ...this.#args]
+    this.databaseUrl = undefined
     this.#child = bindToThisProcess(spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'pipe'] }))
     await within(this.#serving(), () => `roost ${args.join(' ')}\n${this.#output.join('\n')}`, START_PATIENCE_MS)
     return this
@@ -83,21 +87,21 @@ export class Gateway {
     if (this.#dataDir) await rm(this.#dataDir, { recursive: true, force: true })
   }
 
+  /** Resolves when it has said where it listens and, if it has one, where its database is. */
   #serving() {
     return new Promise((resolve, reject) => {
       const child = this.#child
       child.once('error', reject)
       child.once('exit', code => reject(new Error(`roost ended with ${code}\n${this.#output.join('\n')}`)))
-      for (const stream of [child.stdout, child.stderr]) {
-        createInterface({ input: stream }).on('line', line => {
-          this.#output.push(line)
-          this.databaseUrl ??= line.match(/postgres(?:ql)?:\/\/\S+/)?.[0]
-          const address = line.match(/serving.*127\.0\.0\.1:(\d+)/)
-          if (!address) return
-          this.port = Number(address[1])
-          resolve()
-        })
+      let serving = false
+      const read = line => {
+        this.#output.push(line)
+        const [, port] = line.match(/serving address=127\.0\.0\.1:(\d+)/) ?? []
+        if (port) [serving, this.port] = [true, Number(port)]
+        this.databaseUrl ??= line.match(/^ *database +(postgres\S+)/)?.[1]
+        if (serving && (this.databaseUrl || !this.#dataDir)) resolve()
       }
+      for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', read)
     })
   }
 }

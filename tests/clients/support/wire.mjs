@@ -75,7 +75,7 @@ export class WireSocket {
     const frame =
       this.vsn === '2.0.0'
         ? [joinRef ?? null, ref ?? null, topic, event, payload]
-        : { topic, event, payload, ref, join_ref: joinRef }
+        : { topic, event, payload, ref: ref ?? null, join_ref: joinRef }
     this.send(JSON.stringify(frame))
   }
 
