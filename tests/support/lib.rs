@@ -1,4 +1,6 @@
 //! What tests of several crates together need.
 
 pub mod frames;
+pub mod gateway;
+pub mod peer;
 pub mod world;

@@ -118,7 +118,8 @@ pub enum Request {
 pub enum Completion {
     /// Of [`Request::Authorize`].
     Authorized(Ticket, Result<Grants, AuthorizeFailure>),
-    /// Of [`Request::SubscribeChanges`].
+    /// Of [`Request::SubscribeChanges`]. Comes again when the tables it covers have changed: live or rejected, until the
+    /// next time.
     ChangesSubscribed(Ticket, ChangesOutcome),
 }
 

@@ -122,11 +122,12 @@ impl Feed {
     }
 
     fn complete(&self, subscribe: &Subscribe, outcome: ChangesOutcome) {
-        let completion = Completion::ChangesSubscribed(subscribe.ticket, outcome);
-        self.ports.send(
-            subscribe.socket.worker,
-            Mail::Complete(subscribe.socket, completion),
-        );
+        self.tell(subscribe.socket, subscribe.ticket, outcome);
+    }
+
+    pub(super) fn tell(&self, socket: SocketRef, ticket: Ticket, outcome: ChangesOutcome) {
+        let completion = Completion::ChangesSubscribed(ticket, outcome);
+        self.ports.send(socket.worker, Mail::Complete(socket, completion));
     }
 
     fn forget(&mut self, socket: SocketRef, ticket: Ticket) {

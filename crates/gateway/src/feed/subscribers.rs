@@ -1,14 +1,13 @@
 //! Which channels hear of which changes.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use changes::{Binding, Catalog, NumberedBinding, Payloads, RowChange, Subscription, SubscriptionIndex};
 use phoenix_wire::Version;
 use phoenix_wire::payload::changes::Exception;
 use replication::Lsn;
-use session::Ticket;
-use tracing::info;
+use session::{ChangesOutcome, Ticket};
 
 use super::Subscribe;
 use super::catalog::Reading;
@@ -20,6 +19,8 @@ use crate::worker::mail::{ChangeFrame, SocketRef};
 pub(super) struct Subscribers {
     index: SubscriptionIndex<Key>,
     known: HashMap<Key, Subscriber>,
+    /// Those among them that are not in the index, because nothing they may follow is published at the moment.
+    dormant: HashSet<Key>,
     /// The latest reading of the catalog; its open tables are in the index.
     reading: Reading,
 }
@@ -37,15 +38,20 @@ pub(super) struct Subscriber {
     pub(super) version: Version,
     pub(super) topic: Arc<str>,
     pub(super) legacy: bool,
+    subscription: Subscription,
     /// Transactions that committed before it are not told.
     since: Lsn,
 }
+
+/// What a channel is to be told of its subscription.
+pub(super) type Notice = (SocketRef, Ticket, ChangesOutcome);
 
 impl Subscribers {
     pub(super) fn new() -> Self {
         Self {
             index: SubscriptionIndex::new(Catalog::default()),
             known: HashMap::new(),
+            dormant: HashSet::new(),
             reading: Reading::default(),
         }
     }
@@ -70,21 +76,49 @@ impl Subscribers {
 
     /// The roles whose privileges matter.
     pub(super) fn roles(&self) -> BTreeSet<Arc<str>> {
-        self.index.roles().cloned().collect()
+        let dormant = self.dormant.iter().filter_map(|key| self.known.get(key));
+        let dormant = dormant.map(|subscriber| subscriber.subscription.role.clone());
+        self.index.roles().cloned().chain(dormant).collect()
     }
 
-    /// Goes by another reading of the catalog from now on.
-    pub(super) fn adopt(&mut self, mut reading: Reading) {
+    /// Goes by another reading of the catalog from now on. If other tables are published than before, everybody is told
+    /// anew how the subscription stands, as in the reference (postgres-changes.md, section 9).
+    pub(super) fn adopt(&mut self, mut reading: Reading) -> Vec<Notice> {
         let open = std::mem::take(&mut reading.open);
+        let is_other = !open.lists_the_same_as(self.catalog());
         let selectable = reading
             .roles
             .iter()
             .map(|(role, selectable)| (role.clone(), selectable.clone()));
-        for (key, refused) in self.index.replace_catalog(open, selectable) {
-            self.known.remove(&key);
-            info!(socket = %key.socket, reason = refused.message, "a subscription to changes has ended");
+        let mut refused: HashMap<Key, String> = HashMap::new();
+        for (key, reason) in self.index.replace_catalog(open, selectable) {
+            refused.insert(key, reason.message);
         }
         self.reading = reading;
+        for key in self.dormant.drain() {
+            let Some(subscriber) = self.known.get(&key) else {
+                continue;
+            };
+            let subscription = subscriber.subscription.clone();
+            if let Some(selectable) = self.reading.roles.get(&subscription.role) {
+                self.index.set_selectable(&subscription.role, selectable.clone());
+            }
+            if let Err(reason) = self.index.insert(key, subscription) {
+                refused.insert(key, reason.message);
+            }
+        }
+        self.dormant.extend(refused.keys().copied());
+        if !is_other {
+            return Vec::new();
+        }
+        let outcome = |key| match refused.get(key) {
+            Some(text) => ChangesOutcome::Rejected(text.clone()),
+            None => ChangesOutcome::Live,
+        };
+        self.known
+            .keys()
+            .map(|key| (key.socket, key.ticket, outcome(key)))
+            .collect()
     }
 
     /// Adds a channel, in place of the subscription it replaces.
@@ -127,7 +161,7 @@ impl Subscribers {
             bindings,
         };
         self.index
-            .insert(key, subscription)
+            .insert(key, subscription.clone())
             .map_err(|refused| refused.message)?;
 
         let replaced = replaces.and_then(|ticket| {
@@ -145,6 +179,7 @@ impl Subscribers {
                 version: *version,
                 topic,
                 legacy: *legacy,
+                subscription,
                 since,
             },
         );
@@ -184,6 +219,7 @@ impl Subscribers {
 
     fn take(&mut self, key: Key) -> Option<Subscriber> {
         self.index.remove(key);
+        self.dormant.remove(&key);
         self.known.remove(&key)
     }
 

@@ -181,7 +181,9 @@ impl Feed {
     }
 
     pub(super) fn adopt(&mut self, reading: Reading) {
-        self.subscribers.adopt(reading);
+        for (socket, ticket, outcome) in self.subscribers.adopt(reading) {
+            self.tell(socket, ticket, outcome);
+        }
         self.transactions.forget_mappings();
     }
 }

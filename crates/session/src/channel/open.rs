@@ -116,11 +116,7 @@ impl<S> Open<S> {
             Some(Waiting::WriteCheck(awaited) | Waiting::Refresh(awaited, _)) => *awaited == ticket,
             None => false,
         };
-        waits
-            || self
-                .changes
-                .as_ref()
-                .is_some_and(|changes| changes.pending == Some(ticket))
+        waits || self.has_changes(ticket)
     }
 
     pub(super) fn has_changes(&self, ticket: Ticket) -> bool {
@@ -243,23 +239,24 @@ impl<S> Channel<S> {
                 (None, _) => Fate::Stays,
             },
             Completion::ChangesSubscribed(ticket, outcome) => {
-                let Some(changes) = open
-                    .changes
-                    .as_mut()
-                    .filter(|changes| changes.pending == Some(ticket))
-                else {
+                let Some(changes) = open.changes.as_mut() else {
                     return Fate::Stays;
                 };
-                changes.pending = None;
+                let is_awaited = changes.pending == Some(ticket);
+                if is_awaited {
+                    changes.pending = None;
+                }
                 let notice = match outcome {
                     ChangesOutcome::Live => {
                         changes.ticket = ticket;
                         Notice::Subscribed
                     }
                     ChangesOutcome::Rejected(text) => {
-                        // The claims it stood on have been given up.
-                        cx.fx.forget_changes(changes.ticket);
-                        open.changes = None;
+                        if is_awaited {
+                            // The claims it stood on have been given up.
+                            cx.fx.forget_changes(changes.ticket);
+                            open.changes = None;
+                        }
                         Notice::Failed(text)
                     }
                     ChangesOutcome::Unavailable => {

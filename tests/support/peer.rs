@@ -1,0 +1,115 @@
+//! A client of the real server, speaking 2.0.0 text frames.
+
+use std::time::Duration;
+
+use auth::Secret;
+use client::{Connection, Endpoint, Opening, Received};
+use serde_json::{Map, Value, json};
+
+/// How long an awaited frame may take.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// The secret of every server the tests start.
+pub const SECRET: &str = "a secret that only tests know, long enough";
+
+/// A token of that role, valid for some minutes to come.
+pub fn token(role: &str) -> String {
+    let claims = Map::from_iter([
+        ("role".to_owned(), json!(role)),
+        ("exp".to_owned(), json!(4_000_000_000_u64)),
+    ]);
+    auth::sign(&claims, &Secret::new(SECRET))
+}
+
+/// A connected client.
+#[derive(Debug)]
+pub struct Peer {
+    connection: Connection,
+}
+
+impl Peer {
+    /// Connects as `anon`.
+    ///
+    /// # Panics
+    ///
+    /// If the server refuses.
+    pub async fn connect(address: &str) -> Self {
+        let endpoint = Endpoint::parse(&format!("ws://{address}")).expect("an address");
+        let target = format!("/socket/websocket?vsn=2.0.0&apikey={}", token("anon"));
+        match endpoint.open(address, &target, &[]).await.expect("a server") {
+            Opening::Open(connection) => Self { connection },
+            Opening::Refused(answer) => panic!("refused with {}", answer.status),
+        }
+    }
+
+    /// Joins a topic with this config and waits for the reply; returns its response.
+    ///
+    /// # Panics
+    ///
+    /// If the join is refused.
+    pub async fn join(&mut self, topic: &str, config: Value) -> Value {
+        self.send(&json!(["1", "1", topic, "phx_join", {"config": config}]))
+            .await;
+        let reply = self.next().await;
+        assert_eq!(reply[4]["status"], "ok", "{reply}");
+        reply[4]["response"].clone()
+    }
+
+    /// Sends a frame.
+    ///
+    /// # Panics
+    ///
+    /// If the connection is gone.
+    pub async fn send(&mut self, frame: &Value) {
+        self.connection
+            .send_text(frame.to_string())
+            .await
+            .expect("an open connection");
+    }
+
+    /// The next text frame.
+    ///
+    /// # Panics
+    ///
+    /// If something else comes, or nothing.
+    pub async fn next(&mut self) -> Value {
+        match self.receive().await {
+            Received::Text(text) => serde_json::from_slice(&text).expect("the server sends JSON"),
+            other => panic!("a text frame was expected: {other:?}"),
+        }
+    }
+
+    /// The next frame of that event, whatever comes before it.
+    ///
+    /// # Panics
+    ///
+    /// If none comes.
+    pub async fn next_of(&mut self, event: &str) -> Value {
+        loop {
+            let frame = self.next().await;
+            if frame[3] == event {
+                return frame;
+            }
+        }
+    }
+
+    /// Waits for the end and returns its close code.
+    ///
+    /// # Panics
+    ///
+    /// If it does not come.
+    pub async fn closed(&mut self) -> u16 {
+        loop {
+            if let Received::Closed { code, .. } = self.receive().await {
+                return code;
+            }
+        }
+    }
+
+    async fn receive(&mut self) -> Received {
+        let received = tokio::time::timeout(LIMIT, self.connection.receive()).await;
+        received
+            .expect("something was to come")
+            .expect("the connection has ended")
+    }
+}

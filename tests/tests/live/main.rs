@@ -1,0 +1,6 @@
+//! The real binary with a real PostgreSQL, over real sockets.
+
+mod changes;
+mod shutdown;
+mod slow_consumer;
+mod transcripts;
