@@ -246,6 +246,7 @@ impl<'a> Row<'a> {
             *cell = match value {
                 Value::Null => Cell::Null,
                 Value::UnchangedToast => Cell::Absent,
+                Value::Text(text) if mapping.is_no_json_number(at, text) => Cell::Null,
                 Value::Text(text) => Cell::Text(text),
             };
         }

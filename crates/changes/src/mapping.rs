@@ -67,6 +67,18 @@ impl Mapping {
         &self.relation
     }
 
+    /// Whether a value in the stream is a number that JSON has no word for. The reference's decoder writes null for it,
+    /// for filters as well; inside an array it is text.
+    pub(crate) fn is_no_json_number(&self, column: usize, text: &str) -> bool {
+        const NUMBERS: [u32; 3] = [700, 701, 1700]; // float4, float8, numeric
+        matches!(text, "NaN" | "Infinity" | "-Infinity")
+            && self
+                .relation
+                .columns
+                .get(column)
+                .is_some_and(|column| NUMBERS.contains(&column.type_oid))
+    }
+
     /// False if the stream tells of names or types the catalog's side does not have: one of the two is of another age, so
     /// the catalog is worth another look.
     pub fn fits(&self) -> bool {
