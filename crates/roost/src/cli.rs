@@ -1,11 +1,15 @@
 //! Flags. Each has an environment variable; where the reference has one for the same thing, it is that one.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::Resettable;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::token::parse_claim;
 
@@ -19,12 +23,33 @@ pub(crate) struct Cli {
     pub(crate) logging: LoggingArgs,
 }
 
+impl Cli {
+    /// Takes the flags and the variables of the process; ends it with a word about what is wrong. A variable that is
+    /// empty is as good as none, as files for containers often have them.
+    pub(crate) fn of_process() -> Self {
+        let command = Self::command_with(|name| std::env::var_os(name).is_none_or(|value| !value.is_empty()));
+        let mut matches = command.get_matches();
+        Self::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit())
+    }
+
+    /// The command, deaf to variables `is_heard` is false of.
+    pub(crate) fn command_with(is_heard: impl Fn(&OsStr) -> bool + Copy) -> clap::Command {
+        let hear = move |flag: clap::Arg| match flag.get_env() {
+            Some(name) if !is_heard(name) => flag.env(Resettable::Reset),
+            _ => flag,
+        };
+        Self::command()
+            .mut_args(hear)
+            .mut_subcommands(|command| command.mut_args(hear))
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Start a private PostgreSQL and a gateway on it, and print what to paste into a frontend.
     Dev(DevArgs),
     /// Serve clients.
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Set a database up so that its changes can be served: creates the publication.
     Migrate(MigrateArgs),
     /// Print a token, signed with HS256.
@@ -39,6 +64,7 @@ pub(crate) struct LoggingArgs {
         global = true,
         env = "RUST_LOG",
         default_value = "info",
+        value_parser = log_filter,
         value_name = "FILTER"
     )]
     pub(crate) log_level: String,
@@ -143,7 +169,7 @@ pub(crate) struct LimitArgs {
     #[arg(long, env = "CLIENT_PRESENCE_MAX_CALLS", value_name = "COUNT")]
     pub(crate) max_client_presence_events_per_window: Option<u64>,
     /// Length of that window, in milliseconds [default: 30000].
-    #[arg(long, env = "CLIENT_PRESENCE_WINDOW_MS", value_name = "MS")]
+    #[arg(long, env = "CLIENT_PRESENCE_WINDOW_MS", value_parser = clap::value_parser!(u64).range(1..), value_name = "MS")]
     pub(crate) client_presence_window_ms: Option<u64>,
     /// Payload of one message, in kilobytes of 1000 bytes [default: 3000].
     #[arg(long, env = "TENANT_MAX_PAYLOAD_SIZE_IN_KB", value_name = "KB")]
@@ -169,7 +195,7 @@ pub(crate) struct ServerArgs {
     )]
     pub(crate) frame_bytes_max: usize,
     /// A socket from which nothing arrives for so long is closed, in milliseconds.
-    #[arg(long, env = "ROOST_IDLE_TIMEOUT_MS", default_value = "60000", value_parser = milliseconds, value_name = "MS")]
+    #[arg(long, env = "ROOST_IDLE_TIMEOUT_MS", default_value = "60000", value_parser = at_least_a_millisecond, value_name = "MS")]
     pub(crate) idle_timeout_ms: Duration,
     /// How long the refusal of a handshake waits, in milliseconds: it slows down clients that retry.
     #[arg(long, env = "CONNECT_ERROR_BACKOFF_MS", default_value = "2000", value_parser = milliseconds, value_name = "MS")]
@@ -216,6 +242,23 @@ pub(crate) struct TokenArgs {
     pub(crate) data_dir: PathBuf,
 }
 
+/// Passes a filter on that can be understood. A single word that is no level would otherwise be taken for a target.
+fn log_filter(text: &str) -> Result<String, String> {
+    let is_single = !text.contains(['=', ',', '[']);
+    if is_single && text.trim().parse::<LevelFilter>().is_err() {
+        return Err("neither a level (error, warn, info, debug, trace, off) nor levels by target".to_owned());
+    }
+    EnvFilter::try_new(text).map_err(|error| error.to_string())?;
+    Ok(text.to_owned())
+}
+
+fn at_least_a_millisecond(text: &str) -> Result<Duration, String> {
+    match milliseconds(text) {
+        Ok(Duration::ZERO) => Err("0 would close every socket at once".to_owned()),
+        other => other.map_err(|error| error.to_string()),
+    }
+}
+
 fn milliseconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
     text.parse().map(Duration::from_millis)
 }
@@ -223,7 +266,6 @@ fn milliseconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn every_flag_has_an_environment_variable_and_help() {
@@ -250,6 +292,16 @@ mod tests {
                     flag.get_id()
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_log_filter_is_a_level_or_has_targets() {
+        for filter in ["info", "OFF", "info,gateway=debug", "gateway::feed=trace"] {
+            assert_eq!(log_filter(filter).as_deref(), Ok(filter));
+        }
+        for filter in ["verbose", "gateway=loud", "info,=x=y"] {
+            assert!(log_filter(filter).is_err(), "{filter}");
         }
     }
 }

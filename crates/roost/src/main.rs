@@ -3,6 +3,7 @@
 mod cli;
 mod dev;
 mod environment;
+mod kept;
 mod lifetime;
 mod logging;
 mod migrate;
@@ -14,13 +15,11 @@ mod token;
 use std::error::Error;
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::cli::{Cli, Command};
 use crate::environment::Environment;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::of_process();
     logging::start(&cli.logging);
     let environment = Environment::of_process();
     match run(cli.command, &environment) {

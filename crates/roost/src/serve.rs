@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use auth::{ClaimValidators, Keys, Secret};
+use auth::{ClaimValidators, Keys, KeysError, Secret};
 use gateway::config::{Delays, Limits, ServerConfig, Sizes, TenantConfig, Tenants};
 use gateway::server::Server;
 use tokio::signal::unix::{SignalKind, signal};
@@ -98,7 +98,7 @@ fn single(args: &ServeArgs, environment: &Environment, problems: &mut Vec<String
         );
     }
     let keys = Keys::new(secret.as_ref(), jwks.as_ref())
-        .map_err(|error| problems.push(format!("--jwt-jwks: {error}")));
+        .map_err(|error| problems.push(format!("{}: {error}", blamed(&error))));
     let database = environment
         .database(args.database_url.as_deref())
         .map_err(|problem| problems.push(problem));
@@ -112,6 +112,14 @@ fn single(args: &ServeArgs, environment: &Environment, problems: &mut Vec<String
         suspend: false,
         publication: args.publication.clone(),
     })
+}
+
+/// The flag that an error about keys is about.
+fn blamed(error: &KeysError) -> &'static str {
+    match error {
+        KeysError::EmptySecret => "--jwt-secret",
+        KeysError::NotAKeySet => "--jwt-jwks",
+    }
 }
 
 /// A key set is given as a file or as the JSON itself.
@@ -226,14 +234,13 @@ fn announce(tenants: &Tenants) {
 mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
-    use clap::Parser;
+    use clap::FromArgMatches;
 
     fn configured(flags: &[&str], variables: &[(&str, &str)]) -> Result<ServerConfig, String> {
         let flags = ["roost", "serve"].iter().chain(flags);
-        let Command::Serve(args) = Cli::try_parse_from(flags)
-            .map_err(|error| error.to_string())?
-            .command
-        else {
+        let matches = Cli::command_with(|_| false).try_get_matches_from(flags);
+        let cli = matches.and_then(|matches| Cli::from_arg_matches(&matches));
+        let Command::Serve(args) = cli.map_err(|error| error.to_string())?.command else {
             panic!("the command is serve");
         };
         configure(&args, &Environment::of(variables)).map_err(|problems| problems.to_string())
@@ -296,10 +303,9 @@ mod tests {
         ] {
             assert!(error.contains(expected), "{expected} in {error}");
         }
-        assert!(
-            configured(&[], &[])
-                .unwrap_err()
-                .contains("--jwt-secret (JWT_SECRET)")
-        );
+        let error = |flags: &[&str]| configured(flags, &[]).unwrap_err();
+        assert!(error(&[]).contains("--jwt-secret (JWT_SECRET)"));
+        assert!(error(&["--jwt-secret", ""]).starts_with("--jwt-secret: "));
+        assert!(error(&["--jwt-jwks", "{}"]).starts_with("--jwt-jwks: "));
     }
 }

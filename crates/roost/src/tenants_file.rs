@@ -66,10 +66,15 @@ fn parse(text: &str, file: &str, defaults: &Limits) -> Result<BTreeMap<String, T
         Ok(found) if found.is_empty() => problems.push(format!("{file}: there is no project in it")),
         Ok(found) => {
             for (label, value) in found {
-                let settings = serde_json::from_value::<Settings>(value).map_err(|error| error.to_string());
-                match settings.and_then(|settings| settings.into_config(&label, defaults)) {
+                match Settings::parse(value).and_then(|settings| settings.into_config(&label, defaults)) {
                     Ok(config) => _ = tenants.insert(label, config),
-                    Err(problem) => problems.push(format!("{file}: {label}: {problem}")),
+                    Err(several) => {
+                        problems.extend(
+                            several
+                                .iter()
+                                .map(|problem| format!("{file}: {label}: {problem}")),
+                        );
+                    }
                 }
             }
         }
@@ -78,17 +83,53 @@ fn parse(text: &str, file: &str, defaults: &Limits) -> Result<BTreeMap<String, T
 }
 
 impl Settings {
-    fn into_config(self, label: &str, defaults: &Limits) -> Result<TenantConfig, String> {
+    /// Reads the settings of one project; every field that cannot be read is told.
+    fn parse(value: Value) -> Result<Settings, Vec<String>> {
+        let Value::Object(fields) = value else {
+            return Err(vec!["an object of settings is expected".to_owned()]);
+        };
+        // One by one, for an error about a value does not say which field has it.
+        let problems: Vec<String> = fields
+            .iter()
+            .filter_map(|(name, value)| {
+                let alone = Value::Object([(name.clone(), value.clone())].into_iter().collect());
+                let error = serde_json::from_value::<Settings>(alone).err()?.to_string();
+                Some(if error.starts_with("unknown field") {
+                    error
+                } else {
+                    format!("{name}: {error}")
+                })
+            })
+            .collect();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        serde_json::from_value(Value::Object(fields)).map_err(|error| vec![error.to_string()])
+    }
+
+    fn into_config(self, label: &str, defaults: &Limits) -> Result<TenantConfig, Vec<String>> {
+        let mut problems = Vec::new();
+        if label.is_empty() || label.contains(['.', ':', '/']) {
+            problems.push("the first label of a host name is expected, without dots".to_owned());
+        }
+        if self.client_presence_window_ms == Some(0) {
+            problems.push("client_presence_window_ms: at least 1 is expected".to_owned());
+        }
         let secret = self.jwt_secret.map(Secret::new);
         if secret.is_none() && self.jwt_jwks.is_none() {
-            return Err("jwt_secret or jwt_jwks is needed".to_owned());
+            problems.push("jwt_secret or jwt_jwks is needed".to_owned());
         }
+        let keys = Keys::new(secret.as_ref(), self.jwt_jwks.as_ref())
+            .map_err(|error| problems.push(format!("jwt_secret, jwt_jwks: {error}")));
         let database = self.database_url.map(|text| text.parse()).transpose();
+        let database = database.map_err(|error| problems.push(format!("database_url: {error}")));
+        let (Ok(keys), Ok(database), true) = (keys, database, problems.is_empty()) else {
+            return Err(problems);
+        };
         Ok(TenantConfig {
             name: label.to_owned(),
-            keys: Keys::new(secret.as_ref(), self.jwt_jwks.as_ref())
-                .map_err(|error| format!("jwt_jwks: {error}"))?,
-            database: database.map_err(|error| format!("database_url: {error}"))?,
+            keys,
+            database,
             limits: Limits {
                 concurrent_users_max: self.max_concurrent_users.or(defaults.concurrent_users_max),
                 channels_per_client_max: self.max_channels_per_client.or(defaults.channels_per_client_max),
@@ -136,15 +177,22 @@ mod tests {
     #[test]
     fn every_mistake_is_told_with_its_place() {
         let text = r#"{"a":{"jwt_secret":"s","max_user":1},"b":{},"c":{"jwt_secret":"s","private_only":"yes"},
-            "d":{"jwt_secret":"s","database_url":"postgres://u:hidden@h:x/"},"e":7}"#;
+            "d":{"jwt_secret":"","database_url":"postgres://u:hidden@h:x/"},"e":7,"f.g":{"jwt_secret":"s"},
+            "h":{"jwt_secret":"s","max_joins_per_second":-1,"client_presence_window_ms":"0"},
+            "i":{"jwt_secret":"s","client_presence_window_ms":0}}"#;
         let error = parsed(text).unwrap_err();
         for expected in [
-            "5 mistakes",
+            "10 mistakes",
             "tenants.json: a: unknown field `max_user`",
             "tenants.json: b: jwt_secret or",
-            "tenants.json: c: invalid type",
+            "tenants.json: c: private_only: invalid type",
+            "tenants.json: d: jwt_secret, jwt_jwks: the JWT secret is empty",
             "tenants.json: d: database_url:",
-            "tenants.json: e: invalid type",
+            "tenants.json: e: an object",
+            "tenants.json: f.g: the first label",
+            "tenants.json: h: max_joins_per_second: invalid value",
+            "tenants.json: h: client_presence_window_ms: invalid type",
+            "tenants.json: i: client_presence_window_ms: at least 1",
         ] {
             assert!(error.contains(expected), "{expected} in {error}");
         }

@@ -7,28 +7,26 @@ use auth::Secret;
 use serde_json::{Map, Value, json};
 
 use crate::cli::TokenArgs;
-use crate::dev;
 use crate::environment::Environment;
+use crate::kept::Kept;
 
 pub(crate) fn run(args: &TokenArgs, environment: &Environment) -> Result<(), Box<dyn Error>> {
     let given = args
         .jwt_secret
         .as_deref()
         .or_else(|| environment.get("API_JWT_SECRET"))
-        .map(str::to_owned);
-    let secret = match given {
-        Some(secret) => secret,
-        None => dev::kept_secret(&args.data_dir)
-            .ok_or("--jwt-secret (or JWT_SECRET) is needed to sign a token")?,
-    };
+        .map(Secret::new);
+    let secret = given
+        .or_else(|| Kept::secret_in(&args.data_dir))
+        .ok_or("--jwt-secret (or JWT_SECRET) is needed to sign a token")?;
+    if secret.reveal().is_empty() {
+        return Err("--jwt-secret: an empty secret signs nothing a server would take".into());
+    }
     let mut claims: Map<String, Value> = args.claims.iter().cloned().collect();
     if let Some(sub) = &args.sub {
         claims.insert("sub".to_owned(), json!(sub));
     }
-    println!(
-        "{}",
-        sign(&args.role, args.expires_in, claims, &Secret::new(secret))
-    );
+    println!("{}", sign(&args.role, args.expires_in, claims, &secret));
     Ok(())
 }
 
@@ -39,20 +37,24 @@ pub(crate) fn sign(
     mut claims: Map<String, Value>,
     secret: &Secret,
 ) -> String {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs();
+    let now = now();
+    let exp = now.saturating_add(i64::try_from(expires_in.as_secs()).unwrap_or(i64::MAX));
     let usual = [
         ("iss", json!("roost")),
         ("role", json!(role)),
         ("iat", json!(now)),
-        ("exp", json!(now.saturating_add(expires_in.as_secs()))),
+        ("exp", json!(exp)),
     ];
     for (name, value) in usual {
         claims.entry(name).or_insert(value);
     }
     auth::sign(&claims, secret)
+}
+
+/// Seconds since the epoch.
+pub(crate) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Reads `name=value`; a value that is no JSON is text.
@@ -87,12 +89,7 @@ mod tests {
             &secret,
         );
         let keys = auth::Keys::new(Some(&secret), None).expect("a secret is a key");
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .expect("after 1970")
-            .as_secs();
-        let claims =
-            auth::verify(&token, &keys, &auth::ClaimValidators::default(), now as i64).expect("fresh");
+        let claims = auth::verify(&token, &keys, &auth::ClaimValidators::default(), now()).expect("fresh");
         assert_eq!((claims.role(), claims.sub()), (Some("anon"), Some("me")));
     }
 }

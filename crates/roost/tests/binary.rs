@@ -46,7 +46,11 @@ fn without_variables(command: &mut Command) {
 }
 
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
-    roost(Path::new(BINARY)).args(arguments).envs(variables.iter().copied()).output().unwrap()
+    roost(Path::new(BINARY))
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -70,8 +74,10 @@ impl Running {
             .spawn()
             .unwrap();
         let (sender, lines) = channel();
-        let outputs: [Box<dyn Read + Send>; 2] =
-            [Box::new(process.stdout.take().unwrap()), Box::new(process.stderr.take().unwrap())];
+        let outputs: [Box<dyn Read + Send>; 2] = [
+            Box::new(process.stdout.take().unwrap()),
+            Box::new(process.stderr.take().unwrap()),
+        ];
         for output in outputs {
             let sender = sender.clone();
             thread::spawn(move || {
@@ -113,7 +119,9 @@ impl Running {
 
     /// Sends a signal, waits for the end and says whether it was a good one.
     fn end(mut self, signal: &str) -> bool {
-        let status = Command::new("kill").args(["-s", signal, &self.process.id().to_string()]).status();
+        let status = Command::new("kill")
+            .args(["-s", signal, &self.process.id().to_string()])
+            .status();
         assert!(status.unwrap().success());
         self.process.wait().unwrap().success()
     }
@@ -129,7 +137,11 @@ impl Drop for Running {
 fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
@@ -140,13 +152,18 @@ fn get(address: &str, path: &str) -> String {
 fn processes_with(text: &str) -> usize {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let commands = processes.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
-    commands.filter(|command| String::from_utf8_lossy(command).contains(text)).count()
+    commands
+        .filter(|command| String::from_utf8_lossy(command).contains(text))
+        .count()
 }
 
 #[cfg(not(target_os = "linux"))]
 fn processes_with(text: &str) -> usize {
     let output = Command::new("ps").args(["-A", "-o", "args="]).output().unwrap();
-    String::from_utf8_lossy(&output.stdout).lines().filter(|line| line.contains(text)).count()
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter(|line| line.contains(text))
+        .count()
 }
 
 #[test]
@@ -154,7 +171,11 @@ fn every_flag_shows_its_variable() {
     let mut flags = 0;
     for command in ["serve", "dev", "migrate", "token"] {
         let help = text(&run(&[command, "--help"], &[]).stdout);
-        for part in help.split("\n      --").skip(1).filter(|part| !part.starts_with("help")) {
+        for part in help
+            .split("\n      --")
+            .skip(1)
+            .filter(|part| !part.starts_with("help"))
+        {
             assert!(part.contains("[env: "), "{command}: --{part}");
             flags += 1;
         }
@@ -166,7 +187,11 @@ fn every_flag_shows_its_variable() {
 
 #[test]
 fn help_shows_no_secrets() {
-    let secrets = [("JWT_SECRET", "hush"), ("DATABASE_URL", "postgres://u:hush@h/d"), ("JWT_JWKS", "hush")];
+    let secrets = [
+        ("JWT_SECRET", "hush"),
+        ("DATABASE_URL", "postgres://u:hush@h/d"),
+        ("JWT_JWKS", "hush"),
+    ];
     for command in ["serve", "dev", "migrate", "token"] {
         let output = run(&[command, "--help"], &secrets);
         assert!(output.status.success(), "{output:?}");
@@ -176,19 +201,40 @@ fn help_shows_no_secrets() {
 
 #[test]
 fn a_token_has_the_claims_that_were_asked_for_and_the_flag_wins_over_the_variable() {
-    let arguments = ["token", "--role", "authenticated", "--sub", "ann", "--expires-in", "2h"];
-    let claims = ["--claim", "level=3", "--claim", "app={\"a\":[true]}", "--jwt-secret", "right"];
+    let arguments = [
+        "token",
+        "--role",
+        "authenticated",
+        "--sub",
+        "ann",
+        "--expires-in",
+        "2h",
+    ];
+    let claims = [
+        "--claim",
+        "level=3",
+        "--claim",
+        "app={\"a\":[true]}",
+        "--jwt-secret",
+        "right",
+    ];
     let output = run(&[&arguments[..], &claims].concat(), &[("JWT_SECRET", "wrong")]);
     assert!(output.status.success(), "{output:?}");
     let token = text(&output.stdout);
     let keys = |secret: &str| Keys::new(Some(&Secret::new(secret)), None).unwrap();
     let validators = ClaimValidators::default();
     let claims = verify(token.trim(), &keys("right"), &validators, 0).unwrap();
-    assert_eq!((claims.role(), claims.sub()), (Some("authenticated"), Some("ann")));
+    assert_eq!(
+        (claims.role(), claims.sub()),
+        (Some("authenticated"), Some("ann"))
+    );
     let json: serde_json::Value = serde_json::from_str(claims.json()).unwrap();
     assert_eq!(json["level"], 3);
     assert_eq!(json["app"]["a"][0], true);
-    assert_eq!(json["exp"].as_i64().unwrap() - json["iat"].as_i64().unwrap(), 7_200);
+    assert_eq!(
+        json["exp"].as_i64().unwrap() - json["iat"].as_i64().unwrap(),
+        7_200
+    );
 
     let output = run(&arguments, &[("JWT_SECRET", "by variable")]);
     assert!(verify(text(&output.stdout).trim(), &keys("by variable"), &validators, 0).is_ok());
@@ -205,10 +251,25 @@ fn mistakes_name_the_flag_and_what_to_do() {
     check(&["serve"], "--jwt-secret");
     check(&["serve", "--listen", "nowhere", "--jwt-secret", "s"], "--listen");
     check(&["serve", "--workers", "0", "--jwt-secret", "s"], "--workers");
+    check(
+        &["serve", "--idle-timeout-ms", "0", "--jwt-secret", "s"],
+        "--idle-timeout-ms",
+    );
+    check(
+        &["serve", "--log-level", "loud", "--jwt-secret", "s"],
+        "--log-level",
+    );
+    check(&["token", "--role", "anon", "--jwt-secret", ""], "--jwt-secret");
     check(&["serve", "--tenants", "/nowhere.json"], "--tenants");
     check(&["migrate"], "--database-url");
-    check(&["token", "--role", "anon", "--data-dir", "/nowhere"], "--jwt-secret");
-    check(&["token", "--role", "anon", "--expires-in", "soon"], "--expires-in");
+    check(
+        &["token", "--role", "anon", "--data-dir", "/nowhere"],
+        "--jwt-secret",
+    );
+    check(
+        &["token", "--role", "anon", "--expires-in", "soon"],
+        "--expires-in",
+    );
     check(&["serve", "--jwt-secret", "s", "--lisen", "x"], "--listen");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -219,20 +280,80 @@ fn mistakes_name_the_flag_and_what_to_do() {
 fn a_server_without_a_database_says_what_is_off_and_ends_well() {
     for signal in ["TERM", "INT"] {
         let arguments = ["serve", "--listen", "127.0.0.1:0", "--log-format", "text"];
-        let mut server =
-            Running::start(roost(Path::new(BINARY)).args(arguments).env("JWT_SECRET", "never to be seen"));
+        let mut server = Running::start(
+            roost(Path::new(BINARY))
+                .args(arguments)
+                .env("JWT_SECRET", "never to be seen"),
+        );
         server.line("--database-url");
         let address = server.address();
         let health = get(&address, "/healthcheck");
-        assert!(health.starts_with("HTTP/1.1 200") && health.ends_with("ok"), "{health}");
+        assert!(
+            health.starts_with("HTTP/1.1 200") && health.ends_with("ok"),
+            "{health}"
+        );
         assert!(!server.seen.join("\n").contains("never to be seen"));
         assert!(server.end(signal), "{signal}");
     }
 }
 
 #[test]
+fn empty_variables_are_as_good_as_none() {
+    let empty = [
+        "ROOST_LISTEN",
+        "DATABASE_URL",
+        "JWT_JWKS",
+        "ROOST_TENANTS",
+        "RUST_LOG",
+    ]
+    .map(|name| (name, ""));
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--jwt-secret", "s"];
+    let mut server = Running::start(roost(Path::new(BINARY)).args(arguments).envs(empty));
+    server.address();
+    assert!(server.end("TERM"));
+}
+
+/// Hides the server's programs from one process, which takes a mount namespace and so root.
+#[cfg(target_os = "linux")]
+#[test]
+fn development_without_postgresql_says_how_to_get_one_and_serves_what_it_can() {
+    let scratch = Scratch::new("dev-without");
+    let hide = "mount -t tmpfs none /usr/lib/postgresql && exec \"$@\"";
+    let hidden = |command: &[&str]| {
+        let mut unshare = Command::new("unshare");
+        without_variables(&mut unshare);
+        unshare
+            .args(["--mount", "--", "/bin/sh", "-c", hide, "sh"])
+            .args(command)
+            .env("PATH", "/usr/sbin:/usr/bin");
+        unshare
+    };
+    let can_hide = hidden(&["true"])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !can_hide || Path::new("/usr/bin/postgres").exists() {
+        return;
+    }
+    let mut command = hidden(&[BINARY, "dev", "--listen", "127.0.0.1:0", "--data-dir"]);
+    let mut dev = Running::start(command.arg(scratch.0.join("data")));
+    dev.line("apt-get install postgresql");
+    assert!(dev.line("database  ").starts_with("none"));
+    let address = dev.address();
+    assert!(get(&address, "/healthcheck").starts_with("HTTP/1.1 200"));
+    assert!(dev.end("INT"));
+}
+
+#[test]
 fn log_lines_can_be_json() {
-    let arguments = ["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--jwt-secret", "s"];
+    let arguments = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--log-format",
+        "json",
+        "--jwt-secret",
+        "s",
+    ];
     let mut server = Running::start(roost(Path::new(BINARY)).args(arguments));
     server.line("serving");
     for line in &server.seen {
@@ -243,15 +364,18 @@ fn log_lines_can_be_json() {
 
 /// What a development server prints, and that it leaves nothing running.
 fn develop(mut command: Command, data: &Path) -> [String; 4] {
-    let mut dev = Running::start(command.args(["dev", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data));
+    let mut dev = Running::start(
+        command
+            .args(["dev", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(data),
+    );
     let database = dev.line("database  ");
     let address = dev.address();
     assert!(get(&address, "/healthcheck").starts_with("HTTP/1.1 200"));
     let keys = ["anon key  ", "service_role key  "].map(|label| dev.line(label));
     let [anon, service] = keys.clone();
-    let log = "snippet";
     let snippet = dev.line("createClient('");
-    assert!(snippet.contains(&address) && snippet.contains(&anon), "{log}: {snippet}");
+    assert!(snippet.contains(&address) && snippet.contains(&anon), "{snippet}");
     let home = cluster_home(data);
     assert!(processes_with(&home) > 0, "the database runs");
     assert!(dev.end("INT"));
@@ -272,15 +396,30 @@ fn check_development(command: impl Fn() -> Command, scratch: &Scratch) {
     for entry in fs::read_dir(&data).unwrap().flatten() {
         let found = entry.metadata().unwrap();
         if found.is_file() {
-            assert_eq!(found.mode() & 0o077, 0, "{:?} is for its owner only", entry.path());
+            assert_eq!(
+                found.mode() & 0o077,
+                0,
+                "{:?} is for its owner only",
+                entry.path()
+            );
         }
     }
 
+    // Not only the same within the second a token is dated with.
+    assert_eq!(fs::read_to_string(data.join("anon_key")).unwrap().trim(), anon);
     let second = develop(command(), &data);
-    assert_eq!([&second[0], &second[2], &second[3]], [&database, &anon, &service], "all is kept");
+    assert_eq!(
+        [&second[0], &second[2], &second[3]],
+        [&database, &anon, &service],
+        "all is kept"
+    );
 
     // Its own tokens verify with the secret it keeps.
-    let output = command().args(["token", "--role", "anon", "--data-dir"]).arg(&data).output().unwrap();
+    let output = command()
+        .args(["token", "--role", "anon", "--data-dir"])
+        .arg(&data)
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{output:?}");
     let secret = fs::read_to_string(data.join("jwt_secret")).unwrap();
     let keys = Keys::new(Some(&Secret::new(secret.trim())), None).unwrap();
@@ -309,11 +448,17 @@ fn an_ordinary_user_can_develop_too() {
     let command = || {
         let mut command = Command::new("setpriv");
         without_variables(&mut command);
-        command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"]).arg(&program).current_dir("/");
+        command
+            .args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"])
+            .arg(&program)
+            .current_dir("/");
         command
     };
     check_development(command, &scratch);
-    assert_eq!(fs::metadata(scratch.0.join("data/postgres/data")).unwrap().uid(), 65534);
+    assert_eq!(
+        fs::metadata(scratch.0.join("data/postgres/data")).unwrap().uid(),
+        65534
+    );
 }
 
 const BINARY: &str = env!("CARGO_BIN_EXE_roost");
