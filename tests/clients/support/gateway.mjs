@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -40,6 +40,8 @@ export class Gateway {
   /** A gateway with a PostgreSQL of its own. */
   static async dev(...args) {
     const dataDir = await mkdtemp(join(tmpdir(), 'roost-clients-'))
+    // Run by root, the database is another user's, and is kept elsewhere if that user cannot get here.
+    await chmod(dataDir, 0o755)
     await writeFile(join(dataDir, 'jwt_secret'), SECRET)
     const gateway = new Gateway('dev', ['--data-dir', dataDir, ...args])
     gateway.#dataDir = dataDir
