@@ -42,7 +42,7 @@ use tracing::{debug, info};
 use self::deadlines::{Deadlines, Due};
 use self::driver::Driver;
 use self::mail::{ChangeFrame, Mail, Ports, SocketRef};
-use self::socket::{Socket, Sockets};
+use self::socket::{EndReason, Socket, Sockets};
 use crate::clock::Clock;
 use crate::http;
 use crate::tenant::{TenantRuntime, Tenants};
@@ -137,7 +137,7 @@ impl Worker {
                 now,
             )
         });
-        info!(socket = %socket.reference(), tenant = %socket.tenant().name(), "connected");
+        debug!(socket = %socket.reference(), tenant = %socket.tenant().name(), "connected");
         if self.draining.get() {
             socket.close(CloseReason::Restart, now);
         }
@@ -184,7 +184,11 @@ impl Worker {
     fn remove(self: &Rc<Self>, socket: &Rc<Socket>) {
         self.end_session(socket, self.shared.clock.now());
         self.sockets.borrow_mut().remove(socket.reference());
-        info!(socket = %socket.reference(), tenant = %socket.tenant().name(), reason = socket.end_reason(), "gone");
+        let (reference, tenant) = (socket.reference(), socket.tenant().name());
+        match socket.end_reason() {
+            reason if reason.is_ordinary() => debug!(socket = %reference, %tenant, %reason, "gone"),
+            reason => info!(socket = %reference, %tenant, %reason, "gone"),
+        }
         if self.draining.get() {
             // Wakes the mail task, which stops when the last socket is gone.
             self.shared.ports.send(self.id, Mail::Drain);
@@ -243,7 +247,7 @@ impl Worker {
                 };
                 socket.set_armed_for(Duration::MAX);
                 if socket.is_overdue(now.elapsed) {
-                    socket.end("close_timeout");
+                    socket.end(EndReason::Peer);
                 } else if socket.is_idle(now.elapsed, self.shared.settings.idle_timeout) {
                     socket.close(CloseReason::Idle, now.elapsed);
                 } else {

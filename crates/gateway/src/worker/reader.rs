@@ -13,7 +13,7 @@ use tracing::debug;
 use websocket::{Event, FrameReader, Role, close_frame, pong_frame};
 
 use super::driver::Driver;
-use super::socket::{Socket, Wake};
+use super::socket::{EndReason, Socket, Wake};
 use super::{Worker, writer};
 
 /// Serves `socket` until it ends. `early` arrived behind the handshake.
@@ -42,7 +42,7 @@ pub(super) async fn serve(worker: Rc<Worker>, socket: Rc<Socket>, early: Bytes) 
 fn read(worker: &Rc<Worker>, socket: &Rc<Socket>, frames: &mut FrameReader) {
     let mut buffer = worker.read_buffer.borrow_mut();
     match socket.stream().try_read(&mut buffer) {
-        Ok(0) => socket.end("peer"),
+        Ok(0) => socket.end(EndReason::Peer),
         Ok(length) => {
             let bytes = buffer.get_mut(..length).unwrap_or_default();
             take_in(worker, socket, frames, bytes);
@@ -50,7 +50,7 @@ fn read(worker: &Rc<Worker>, socket: &Rc<Socket>, frames: &mut FrameReader) {
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
         Err(error) => {
             debug!(socket = %socket.reference(), %error, "read failed");
-            socket.end("peer");
+            socket.end(EndReason::Peer);
         }
     }
 }

@@ -36,7 +36,7 @@ pub(super) struct Socket {
     session: RefCell<Option<Session<hub::Subscription>>>,
     outbox: Rc<Outbox>,
     phase: Cell<Phase>,
-    end_reason: Cell<&'static str>,
+    end_reason: Cell<EndReason>,
     /// Bytes of the first queued frame that are written already.
     written: Cell<usize>,
     /// Whether the kernel takes no more bytes for now.
@@ -52,6 +52,44 @@ enum Phase {
     /// A close frame is queued, or written and unanswered, since this time.
     Closing(Duration),
     Ended,
+}
+
+/// Why a socket is gone, for logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EndReason {
+    /// The peer closed it, or the connection broke.
+    Peer,
+    /// We closed it.
+    Closed(CloseReason),
+    /// The peer did not read what was sent to it.
+    SlowConsumer,
+}
+
+impl EndReason {
+    /// Whether it happens all the time and is nobody's fault.
+    pub(super) fn is_ordinary(self) -> bool {
+        match self {
+            Self::Peer => true,
+            Self::Closed(reason) => match reason {
+                CloseReason::Idle | CloseReason::Restart | CloseReason::NoChannel => true,
+                CloseReason::Refused
+                | CloseReason::ProtocolError
+                | CloseReason::MessageTooBig
+                | CloseReason::SlowConsumer => false,
+            },
+            Self::SlowConsumer => false,
+        }
+    }
+}
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Peer => "peer",
+            Self::Closed(reason) => reason.as_str(),
+            Self::SlowConsumer => CloseReason::SlowConsumer.as_str(),
+        })
+    }
 }
 
 /// Why the reader of a socket is woken.
@@ -80,7 +118,7 @@ impl Socket {
             version: session.version(),
             session: RefCell::new(Some(session)),
             phase: Cell::new(Phase::Open),
-            end_reason: Cell::new("peer"),
+            end_reason: Cell::new(EndReason::Peer),
             written: Cell::new(0),
             blocked: Cell::new(false),
             last_heard: Cell::new(now),
@@ -122,14 +160,14 @@ impl Socket {
     }
 
     /// Why the socket ended, for logs.
-    pub(super) fn end_reason(&self) -> &'static str {
+    pub(super) fn end_reason(&self) -> EndReason {
         self.end_reason.get()
     }
 
     /// Queues a close frame behind everything else; nothing is sent after it.
     pub(super) fn close(&self, reason: CloseReason, now: Duration) {
         if self.phase.get() == Phase::Open {
-            self.end_reason.set(reason.as_str());
+            self.end_reason.set(EndReason::Closed(reason));
             self.finish(&reason.frame(), now);
         }
     }
@@ -160,12 +198,12 @@ impl Socket {
             .shutdown(Shutdown::Write)
             .is_err()
         {
-            self.end("peer");
+            self.end(EndReason::Peer);
         }
     }
 
     /// The connection is of no more use.
-    pub(super) fn end(&self, reason: &'static str) {
+    pub(super) fn end(&self, reason: EndReason) {
         if self.phase.get() == Phase::Open {
             self.end_reason.set(reason);
         }

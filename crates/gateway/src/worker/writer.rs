@@ -8,7 +8,7 @@ use std::task::Poll;
 use hub::OutboxState;
 
 use super::Worker;
-use super::socket::Socket;
+use super::socket::{EndReason, Socket};
 
 /// Drains outboxes as they become non-empty, for ever.
 pub(super) async fn run(worker: Rc<Worker>) {
@@ -41,7 +41,7 @@ pub(super) async fn run(worker: Rc<Worker>) {
 pub(super) fn write(socket: &Socket) {
     let outbox = socket.outbox();
     if outbox.state() == OutboxState::Overflowed {
-        return socket.end("slow_consumer");
+        return socket.end(EndReason::SlowConsumer);
     }
     while !outbox.is_empty() && !socket.has_ended() {
         let mut blocked = false;
@@ -69,7 +69,7 @@ pub(super) fn write(socket: &Socket) {
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => 0,
                 Err(_) => {
-                    socket.end("peer");
+                    socket.end(EndReason::Peer);
                     0
                 }
             }
