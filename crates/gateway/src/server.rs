@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hub::WorkerId;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tracing::{info, warn};
 
@@ -57,13 +58,7 @@ impl Server {
     /// [`ServerError::Bind`].
     pub fn bind(config: ServerConfig) -> Result<Self, ServerError> {
         let address = config.listen;
-        let bind = || {
-            let listener = std::net::TcpListener::bind(address)?;
-            listener.set_nonblocking(true)?;
-            let address = listener.local_addr()?;
-            Ok((listener, address))
-        };
-        let (listener, address) = bind().map_err(|source| ServerError::Bind { address, source })?;
+        let (listener, address) = listen(address).map_err(|source| ServerError::Bind { address, source })?;
         Ok(Self {
             config,
             listener,
@@ -118,6 +113,19 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// A listener and the address it got. The queue of connections not accepted yet is as long as the system allows: where
+/// it overflows, a client waits a second before it tries again.
+fn listen(address: SocketAddr) -> io::Result<(std::net::TcpListener, SocketAddr)> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(LISTEN_QUEUE)?;
+    let listener = std::net::TcpListener::from(socket);
+    let address = listener.local_addr()?;
+    Ok((listener, address))
 }
 
 /// The tenants, and the feeds of those with a database.
@@ -203,5 +211,7 @@ async fn drain(shared: &Shared, threads: Vec<JoinHandle<()>>) {
 
 /// How long clients may take to answer the close frame of a server that stops.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections that may wait to be accepted; the system cuts it to its own limit.
+const LISTEN_QUEUE: i32 = 65_535;
 /// Pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
