@@ -1,3 +1,5 @@
+//! Every rule of matching, each by a value that fits and by one that does not.
+
 use super::*;
 use crate::placeholder::Kind;
 use std::collections::BTreeMap;
