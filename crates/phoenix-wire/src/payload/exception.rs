@@ -99,6 +99,9 @@ pub enum Exception {
     /// A list that cannot be read.
     #[error("ERROR 22P02 (invalid_text_representation) malformed array literal: \"{0}\"")]
     ArrayLiteral(Box<str>),
+    /// A pattern with nothing behind its last backslash.
+    #[error("ERROR 22025 (invalid_escape_sequence) LIKE pattern must not end with escape character")]
+    OpenEscape,
     /// A condition this server does not evaluate.
     #[error(
         "ERROR 0A000 (feature_not_supported) operator {operator} cannot be evaluated on type {type_name}"
