@@ -76,7 +76,8 @@ fn any_binding_is_understood_or_refused() {
         "u=eq.11111111-1111-4111-8111-111111111111\n~\n1\n1\n1\nx\n11111111-1111-4111-8111-111111111111",
         "ts=gte.2026-01-31T12:00:00+02:00,d=is.null\n~\n1\n1\n1\nx\n~\n2026-01-31 10:00:00+00\n~",
         "d=isdistinct.2026-01-31\n~\n1\n1\n1\nx\n~\n~\n2026-01-31",
-        "t=like.a%,t=match.^a",
+        "t=like.a%,t=not.ilike._\\%%é\n~\n1\n1\n1\nabc",
+        "t=match.^a",
     ]
     .map(|text| text.as_bytes().to_vec());
     bounded::run(&corpus, ITERATIONS, changes_binding::run);

@@ -334,6 +334,21 @@ async fn filters_let_through_what_the_database_selects() {
         cases.push((format!("b=is.{word}"), format!("b is {word}")));
         cases.push((format!("b=not.is.{word}"), format!("b is not {word}")));
     }
+    for column in ["t", "n"] {
+        for pattern in ["a%", "%b%", "A__", "", "%", "_%", r"a\%", "%,_", "x\"y"] {
+            for (operator, sql) in [("like", "like"), ("ilike", "ilike")] {
+                let quoted = format!("\"{}\"", pattern.replace('\\', r"\\").replace('"', "\\\""));
+                cases.push((
+                    format!("{column}={operator}.{quoted}"),
+                    format!("{column} {sql} '{pattern}'"),
+                ));
+                cases.push((
+                    format!("{column}=not.{operator}.{quoted}"),
+                    format!("{column} not {sql} '{pattern}'"),
+                ));
+            }
+        }
+    }
     cases.push(("i4=eq.5,b=is.true".to_owned(), "i4 = 5 and b is true".to_owned()));
 
     let catalog = || Catalog::from_iter([published.table.clone()]);
