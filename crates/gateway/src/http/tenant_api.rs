@@ -1,5 +1,6 @@
 //! What the routes of a tenant share: its rate of requests, then its token, then the action.
 
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -60,10 +61,13 @@ async fn try_broadcast(worker: &Worker, request: Request, target: Option<SingleT
         }
         let is_private = query::last(request.uri().query(), "private").as_deref() == Some("true");
         let body = super::body::read(request.into_body()).await?;
-        match target {
+        let sent = match target {
             Some(target) => single::broadcast(tenant, &target, is_private, kind, &body),
             None => batch::broadcast(tenant, kind, &body),
-        }
+        };
+        // A worker that is far behind holds back whoever publishes to it.
+        poll_fn(|cx| worker.shared().ports.poll_relaxed(cx)).await;
+        sent
     };
     admitted.finish(match outcome.await {
         Ok(()) => reply::empty(202),

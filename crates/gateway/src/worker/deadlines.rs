@@ -1,7 +1,8 @@
 //! All timers of a worker in one heap, behind one timer of the runtime.
 //!
-//! A socket has at most a few entries: the one for its earliest deadline, and stale ones, which are recognised when
-//! they come up. A socket that keeps talking costs nothing here until its idle deadline comes up, once a minute.
+//! A socket has one entry that counts, that of its earliest deadline. Entries that were overtaken by an earlier one are
+//! recognised by their time when they come up, and dropped. A socket that keeps talking costs nothing here until its idle
+//! deadline comes up, once a minute.
 
 use std::cell::{Cell, RefCell};
 use std::cmp::{Ordering, Reverse};
@@ -52,11 +53,11 @@ impl Deadlines {
         }
     }
 
-    /// Removes the next deadline that has passed.
-    pub(super) fn pop(&self, now: Duration) -> Option<Due> {
+    /// Removes the next deadline that has passed, and tells when it was.
+    pub(super) fn pop(&self, now: Duration) -> Option<(Duration, Due)> {
         let mut heap = self.heap.borrow_mut();
         heap.peek().filter(|Reverse(first)| first.at <= now)?;
-        heap.pop().map(|Reverse(entry)| entry.due)
+        heap.pop().map(|Reverse(entry)| (entry.at, entry.due))
     }
 
     /// When the next deadline is. `waker` is woken if an earlier one is added.

@@ -197,13 +197,15 @@ impl Worker {
 
     /// Makes sure that the socket is looked at when its next deadline comes.
     fn rearm(&self, socket: &Socket, now: Duration) {
-        if let Some(at) = socket.next_look(self.shared.settings.idle_timeout)
-            && at < socket.armed_for()
-        {
+        let Some(at) = socket.next_look(self.shared.settings.idle_timeout) else {
+            return;
+        };
+        let at = at.max(now);
+        if at < socket.armed_for() {
             socket.set_armed_for(at);
             let reference = socket.reference();
             self.deadlines
-                .arm(at.max(now), Due::Socket(reference.socket, reference.generation));
+                .arm(at, Due::Socket(reference.socket, reference.generation));
         }
     }
 
@@ -227,13 +229,13 @@ impl Worker {
                 }
             })
             .await;
-            while let Some(due) = self.deadlines.pop(clock.elapsed()) {
-                self.serve_deadline(due);
+            while let Some((at, due)) = self.deadlines.pop(clock.elapsed()) {
+                self.serve_deadline(at, due);
             }
         }
     }
 
-    fn serve_deadline(self: &Rc<Self>, due: Due) {
+    fn serve_deadline(self: &Rc<Self>, at: Duration, due: Due) {
         let now = self.shared.clock.now();
         match due {
             Due::Presence(topic) => {
@@ -245,6 +247,10 @@ impl Worker {
                 let Some(socket) = self.sockets.borrow().find(id, generation) else {
                     return;
                 };
+                if socket.armed_for() != at {
+                    // An earlier deadline came in between and armed the next one.
+                    return;
+                }
                 socket.set_armed_for(Duration::MAX);
                 if socket.is_overdue(now.elapsed) {
                     socket.end(EndReason::Peer);
