@@ -108,7 +108,10 @@ for (const library of LIBRARIES) {
       const sent = Array.from({ length: 1000 }, (_, n) => n)
       for (const n of sent) ann.send('count', { n })
       await ben.heard.until(() => ben.heard.all.length === sent.length, 'a thousand messages')
-      assert.deepEqual(ben.heard.all.map(({ payload }) => payload.n), sent)
+      assert.deepEqual(
+        ben.heard.all.map(({ payload }) => payload.n),
+        sent
+      )
     })
 
     test('a message sent before joining goes over HTTP', async t => {

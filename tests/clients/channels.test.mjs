@@ -90,7 +90,10 @@ for (const library of LIBRARIES) {
       await renewing.setToken(tokenFor(SECRET, 'authenticated', 3600, { sub: 'ann' }))
       await other.next(({ status }) => status === 'CLOSED', 'CLOSED')
       await isAlive(channel, heard)
-      assert.deepEqual(statuses.all.map(({ status }) => status), ['SUBSCRIBED'])
+      assert.deepEqual(
+        statuses.all.map(({ status }) => status),
+        ['SUBSCRIBED']
+      )
     })
 
     test('a token that expires closes its channel with a message, and not its socket', async t => {
@@ -231,7 +234,10 @@ test('realtime-js 2.10 replaces a channel when its topic is joined a second time
   const second = await subscribe(channel)
   assert.equal((await first.next()).status, 'CLOSED')
   await isAlive(channel, heard)
-  assert.deepEqual(second.all.map(({ status }) => status), ['SUBSCRIBED'])
+  assert.deepEqual(
+    second.all.map(({ status }) => status),
+    ['SUBSCRIBED']
+  )
 })
 
 test('an expired token is refused by name', async t => {

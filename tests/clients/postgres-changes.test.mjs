@@ -6,7 +6,17 @@ import { after, before, describe, test } from 'node:test'
 import { Database } from './support/database.mjs'
 import { Gateway } from './support/gateway.mjs'
 import { Inbox } from './support/inbox.mjs'
-import { CURRENT, LIBRARIES, joinPhoenix, listen, open, openPhoenix, subscribe, subscribed, watch } from './support/libraries.mjs'
+import {
+  CURRENT,
+  LIBRARIES,
+  joinPhoenix,
+  listen,
+  open,
+  openPhoenix,
+  subscribe,
+  subscribed,
+  watch
+} from './support/libraries.mjs'
 import { freshTopic } from './support/topics.mjs'
 
 let gateway
@@ -150,7 +160,10 @@ for (const library of LIBRARIES) {
       await database.run(`insert into public.notes values (${id}, 'two')`)
       assert.equal((await inboxes[0].next()).table, 'todos')
       assert.equal((await inboxes[1].next()).table, 'notes')
-      assert.deepEqual(inboxes.map(({ all }) => all.length), [1, 1])
+      assert.deepEqual(
+        inboxes.map(({ all }) => all.length),
+        [1, 1]
+      )
     })
 
     test('a change that two bindings match is told once to each', async t => {
@@ -165,7 +178,10 @@ for (const library of LIBRARIES) {
       await todo(id, 'once')
       await database.run(`insert into public.notes values (${id}, 'the end')`)
       await inboxes[2].next()
-      assert.deepEqual(inboxes.map(({ all }) => all.length), [1, 1, 1])
+      assert.deepEqual(
+        inboxes.map(({ all }) => all.length),
+        [1, 1, 1]
+      )
     })
 
     test('a binding on a schema hears its tables and no others', async t => {
@@ -212,7 +228,12 @@ for (const library of LIBRARIES) {
     })
 
     test('a filter that cannot be read is a system error', async t => {
-      const { system } = await watchers(t, library, { event: '*', schema: 'public', table: 'todos', filter: 'nonsense' })
+      const { system } = await watchers(t, library, {
+        event: '*',
+        schema: 'public',
+        table: 'todos',
+        filter: 'nonsense'
+      })
       const { status, message } = await system.next()
       assert.equal(status, 'error')
       assert.match(message, /^Error parsing `filter` params: \["nonsense"\]/)
@@ -351,7 +372,9 @@ for (const vsn of ['1.0.0', '2.0.0']) {
     const channel = openPhoenix(t, gateway, vsn).channel(`realtime:${freshTopic()}`, { config })
     const changes = new Inbox('phoenix changes')
     channel.on('postgres_changes', changes.add)
-    const { postgres_changes: [{ id: bindingId, ...echoed }] } = await joinPhoenix(channel)
+    const {
+      postgres_changes: [{ id: bindingId, ...echoed }]
+    } = await joinPhoenix(channel)
     assert.deepEqual(echoed, binding)
     const id = freshId()
     await todo(id, 'plain')

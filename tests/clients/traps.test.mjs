@@ -131,7 +131,10 @@ for (const vsn of VERSIONS) {
       ]
       const { reply } = await (await connect(t, vsn)).join(freshTopic(), { postgres_changes: bindings })
       const { postgres_changes } = reply.payload.response
-      assert.deepEqual(postgres_changes.map(({ id, ...binding }) => binding), bindings)
+      assert.deepEqual(
+        postgres_changes.map(({ id, ...binding }) => binding),
+        bindings
+      )
     })
 
     test('trap 5: ids of bindings are integers from 1 to 2^31 - 1', async t => {
@@ -175,7 +178,10 @@ for (const vsn of VERSIONS) {
 
     test('trap 8: a change is one frame, however many bindings match', async t => {
       const { ids, named } = await hear(t, { event: '*', ...TABLE }, { event: 'INSERT', ...TABLE })
-      assert.deepEqual(named.map(list => list.length), [2, 1])
+      assert.deepEqual(
+        named.map(list => list.length),
+        [2, 1]
+      )
       assert.deepEqual(new Set(named[0]), new Set(ids.slice(0, 2)))
     })
 
@@ -337,7 +343,11 @@ for (const vsn of VERSIONS) {
       const topic = `realtime:${freshTopic()}`
       const reply = await socket.ask({ topic, event: 'phx_join', payload: { config: { broadcast: { ack: true } } } })
       assert.equal(reply.payload.status, 'ok')
-      const ack = await socket.ask({ topic, event: 'broadcast', payload: { type: 'broadcast', event: 'e', payload: {} } })
+      const ack = await socket.ask({
+        topic,
+        event: 'broadcast',
+        payload: { type: 'broadcast', event: 'e', payload: {} }
+      })
       assert.equal(ack.payload.status, 'ok')
       const left = await socket.ask({ topic, event: 'phx_leave' })
       assert.equal(left.payload.status, 'ok')

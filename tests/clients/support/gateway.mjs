@@ -55,7 +55,15 @@ export class Gateway {
 
   /** Starts it, on the port it had before. */
   async start() {
-    const args = [this.#command, '--listen', `127.0.0.1:${this.port}`, '--log-level', 'info', ...IMPATIENT, ...this.#args]
+    const args = [
+      this.#command,
+      '--listen',
+      `127.0.0.1:${this.port}`,
+      '--log-level',
+      'info',
+      ...IMPATIENT,
+      ...this.#args
+    ]
     this.databaseUrl = undefined
     this.#child = bindToThisProcess(spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'pipe'] }))
     await within(this.#serving(), () => `roost ${args.join(' ')}\n${this.#output.join('\n')}`, START_PATIENCE_MS)

@@ -2,6 +2,8 @@
 
 import { setImmediate } from 'node:timers/promises'
 
+import './ws-only.mjs'
+
 import { createClient } from '@supabase/supabase-js'
 import { Socket } from 'phoenix'
 import realtime210 from 'realtime-js-2.10'
