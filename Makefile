@@ -30,10 +30,10 @@ lint: ## format and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-bench: ## what things cost, as a ratio to a bare loop
+bench: ## what things cost, as a ratio to a bare loop; ARGS="--quick" for a first look, ARGS=--help for more
 	@scripts/deps build
 	cargo build --release --bin roost --bin loadgen
-	cargo run --quiet --release --bin loadgen -- bench
+	cargo run --quiet --release --bin loadgen -- bench $(ARGS)
 
 fuzz: ## every fuzz target over its seeded mutations, on the stable compiler
 	cargo test --workspace --test 'fuzz_entry_points'

@@ -23,7 +23,7 @@ pub fn table(comparison: &Comparison, names: &[&str]) -> String {
     );
     let mut head = format!("  {:NAME_COLUMNS$}", "");
     for (at, name) in names.iter().enumerate() {
-        let _ = write!(head, " {name:>12}");
+        let _ = write!(head, " {name:>13}");
         if at > 0 {
             let _ = write!(head, "  {:22}", "ratio (least–most)");
         }
@@ -35,9 +35,9 @@ pub fn table(comparison: &Comparison, names: &[&str]) -> String {
         } else {
             format!("{}, {}", row.name, row.unit)
         };
-        let mut cells = format!("  {name:NAME_COLUMNS$} {:>12}", number(row.yardstick));
+        let mut cells = format!("  {name:NAME_COLUMNS$} {:>13}", number(row.yardstick));
         for column in &row.others {
-            let _ = write!(cells, " {:>12}  {:22}", number(column.value), ratio(column));
+            let _ = write!(cells, " {:>13}  {:22}", number(column.value), ratio(column));
         }
         line(&mut text, format_args!("{}", cells.trim_end()));
     }

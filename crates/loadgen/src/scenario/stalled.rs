@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 
 const SUBSCRIBERS: usize = 999;
 const RATE: f64 = 40.0;
-/// 16 kB a hundred times a second: 8 MB over the stretch, more than a server should queue for one socket.
-const FLOOD_BYTES: usize = 16_000;
+/// 64 kB a hundred times a second: 32 MB over the stretch, more than a server should queue for one socket.
+const FLOOD_BYTES: usize = 64_000;
 const FLOOD_RATE: f64 = 100.0;
 const STRETCH: Duration = Duration::from_secs(5);
 /// The kernel should hold little of the flood.
@@ -26,7 +26,7 @@ const END_LIMIT: Duration = Duration::from_secs(3);
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "stalled",
-    about: "1,000 subscribers, one of which does not read while 8 MB are sent to it",
+    about: "1,000 subscribers, one of which does not read while 32 MB are sent to it",
     run,
     restarts: false,
     goal: None,
