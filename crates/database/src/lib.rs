@@ -1,7 +1,7 @@
 //! Every SQL statement of the gateway, and the connections that run them.
 //!
 //! A [`Pool`] belongs to one tenant's database. Its methods are the questions the gateway has, with typed answers:
-//! which tables a publication lists and from where on changes to them are seen ([`Pool::published`]), what a role may
+//! which tables a publication lists and which transactions that includes ([`Pool::published`]), what a role may
 //! select ([`Pool::selectable`]), what stands in the way of streaming ([`Pool::obstacles`]). [`migrate`] sets a
 //! database up.
 //!
@@ -19,8 +19,10 @@ mod obstacles;
 mod pool;
 mod privileges;
 mod publication;
+mod snapshot;
 
 pub use error::Error;
 pub use migrate::{Report, Set, migrate};
 pub use pool::Pool;
 pub use publication::Published;
+pub use snapshot::Snapshot;

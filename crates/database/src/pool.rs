@@ -74,7 +74,14 @@ impl Pool {
     ) -> Result<Vec<Row>, Error> {
         let lent = self.lend().await?;
         let answer = lent.client.query_typed(statement, parameters).await;
-        lent.give_back();
+        // Only the server's own words leave no doubt about the connection.
+        if answer
+            .as_ref()
+            .err()
+            .is_none_or(|error| error.as_db_error().is_some())
+        {
+            lent.give_back();
+        }
         Ok(answer?)
     }
 

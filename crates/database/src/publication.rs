@@ -1,45 +1,36 @@
 //! Which tables a publication lists, as the catalog describes them, and from where on changes to them are seen.
 //!
-//! One statement, so one snapshot: tables, columns, keys and types fit together. The position is read before the snapshot
-//! is taken. With `publish_via_partition_root` a partitioned table is listed in place of its partitions, as
+//! One statement, so one snapshot, which comes with the answer: tables, columns, keys and types fit together. With `publish_via_partition_root` a partitioned table is listed in place of its partitions, as
 //! its changes are streamed; without it, its partitions are.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use changes::{Column, Field, Shape, Table, Type};
-use replication::{Definite, Lsn};
+use replication::Definite;
 use serde::Deserialize;
 use tokio_postgres::types;
 
 use crate::error::Error;
 use crate::pool::Pool;
+use crate::snapshot::Snapshot;
 
 /// What a publication lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
-    /// Whatever committed before it is in the answer; whatever commits after the answer commits at a later one.
-    pub position: Lsn,
+    /// Which transactions the answer includes.
+    pub snapshot: Snapshot,
     /// The tables by schema and name.
     pub tables: Vec<Table>,
 }
 
 impl Pool {
-    /// Where the log ends now.
-    async fn position(&self) -> Result<Lsn, Error> {
-        let rows = self.query(POSITION, &[]).await?;
-        let row = rows.first().ok_or_else(|| misunderstood("position"))?;
-        let position: String = row.try_get(0)?;
-        position.parse().map_err(|_| misunderstood("position"))
-    }
-
     /// Reads a publication's tables.
     ///
     /// # Errors
     ///
     /// [`Error::PublicationMissing`] among others. A publication without tables is none.
     pub async fn published(&self, publication: &str) -> Result<Published, Error> {
-        let position = self.position().await?;
         let rows = self
             .query(PUBLISHED, &[(&publication, types::Type::TEXT)])
             .await?;
@@ -49,18 +40,15 @@ impl Pool {
                 publication,
             }));
         };
+        let snapshot: String = row.try_get("snapshot")?;
         let tables: String = row.try_get("tables")?;
         let types: String = row.try_get("types")?;
         Ok(Published {
-            position,
+            snapshot: snapshot.parse().map_err(|_| misunderstood("snapshot"))?,
             tables: read_tables(&tables, &types)?,
         })
     }
 }
-
-/// A statement of its own: beside another, it would be read whenever that one happens to be executed.
-const POSITION: &str = "
-select (case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_insert_lsn() end)::text";
 
 /// No row if the publication does not exist.
 ///
@@ -116,7 +104,8 @@ select
         when t.typtype = 'e' then json_build_object('enum', (
           select coalesce(json_agg(e.enumlabel order by e.enumsortorder), '[]') from pg_enum e where e.enumtypid = t.oid))
         else to_json('scalar'::text) end
-    )), '[]') from used u join pg_type t on t.oid = u.oid)::text as types
+    )), '[]') from used u join pg_type t on t.oid = u.oid)::text as types,
+  pg_current_snapshot()::text as snapshot
 from pg_publication where pubname = $1";
 
 /// The rows of the answer, before types are put in place of their oids.

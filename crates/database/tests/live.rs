@@ -5,7 +5,7 @@ use std::time::Duration;
 use changes::{ColumnSet, Shape, Table};
 use database::{Error, Pool, Set, migrate};
 use pgcluster::TestCluster;
-use replication::{Definite, Dsn, Lsn};
+use replication::{Definite, Dsn};
 
 /// A database of its own for a test, and its address for the superuser.
 fn database(name: &str) -> (&'static TestCluster, Dsn) {
@@ -140,24 +140,15 @@ mod published {
     }
 
     #[tokio::test]
-    async fn what_commits_afterwards_has_a_later_position() {
-        let (cluster, dsn) = database("published_position");
-        sql(
-            cluster,
-            "published_position",
-            "create table t (id integer primary key); create publication p for all tables;",
-        );
+    async fn the_answer_tells_which_transactions_it_includes() {
+        let (cluster, dsn) = database("published_snapshot");
+        let run = |statements: &str| sql(cluster, "published_snapshot", statements);
+        run("create table t (id integer primary key); create publication p for all tables;");
         let pool = Pool::new(dsn, 1);
         let before = pool.published("p").await.unwrap();
-        let commit: Lsn = sql(
-            cluster,
-            "published_position",
-            "insert into t values (1); select pg_current_wal_insert_lsn();",
-        )
-        .parse()
-        .unwrap();
-        assert!(before.position < commit, "{} < {commit}", before.position);
-        assert!(pool.published("p").await.unwrap().position >= commit);
+        let xid: u32 = run("insert into t values (1) returning xmin;").parse().unwrap();
+        assert!(!before.snapshot.sees(xid));
+        assert!(pool.published("p").await.unwrap().snapshot.sees(xid));
         assert_eq!(names(&before.tables), ["public.t"]);
     }
 

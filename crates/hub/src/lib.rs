@@ -35,6 +35,6 @@ pub use local::{Fanout, LocalHub, Subscription};
 pub use outbox::{DirtyList, Outbox, OutboxState, SocketId};
 pub use phoenix_wire::payload::broadcast::Sender;
 pub use publication::Publication;
-pub use room::Announcement;
+pub use room::{Announcement, ROOM_BYTES_MAX};
 pub use tally::Tally;
 pub use topic::{Hub, Topic, TopicKey};

@@ -10,6 +10,7 @@
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use phoenix_wire::payload::Tracking;
 use phoenix_wire::{RefView, Version, encode, event};
 use presence::{Change, Diff, MemberId, PresenceSet};
 
@@ -27,8 +28,8 @@ pub(crate) struct Room {
 /// What came of a presence change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Announcement {
-    /// Whether anything changed: tracking an unchanged payload, or untracking nobody, does not.
-    pub changed: bool,
+    /// What it came to.
+    pub outcome: Tracking,
     /// When [`Topic::flush_presence`] is to be called, if it is and nobody has been asked to yet.
     pub flush_at: Option<Duration>,
 }
@@ -37,10 +38,16 @@ impl Topic {
     /// Tracks `member` under `key` with `meta`, a JSON object; replaces what it tracked before.
     pub fn track(self: &Arc<Self>, now: Duration, member: MemberId, key: &str, meta: &str) -> Announcement {
         let mut room = self.room();
+        if room.set.bytes() + key.len() + meta.len() > ROOM_BYTES_MAX {
+            return Announcement {
+                outcome: Tracking::Refused,
+                flush_at: None,
+            };
+        }
         match room.set.track(member, key, meta, self.hub().next_phx_ref()) {
             Some(change) => self.announce(&mut room, now, change),
             None => Announcement {
-                changed: false,
+                outcome: Tracking::Unchanged,
                 flush_at: None,
             },
         }
@@ -52,7 +59,7 @@ impl Topic {
         match room.set.untrack(member) {
             Some(change) => self.announce(&mut room, now, change),
             None => Announcement {
-                changed: false,
+                outcome: Tracking::Unchanged,
                 flush_at: None,
             },
         }
@@ -76,7 +83,7 @@ impl Topic {
     fn announce(self: &Arc<Self>, room: &mut Room, now: Duration, change: Change) -> Announcement {
         room.untold.add(change);
         Announcement {
-            changed: true,
+            outcome: Tracking::Changed,
             flush_at: self.tell_or_schedule(room, now),
         }
     }
@@ -144,6 +151,8 @@ impl Pacer {
     }
 }
 
+/// Size of the presence of one topic, keys and metas. Bytes. Its snapshot has to fit an outbox of ordinary size.
+pub const ROOM_BYTES_MAX: usize = 8 << 20;
 /// Presence frames a room may cause per second, over all its members, once its burst is spent.
 const FRAMES_PER_SECOND: u32 = 2_000;
 /// Diffs that may follow each other without a pause.

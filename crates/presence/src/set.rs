@@ -17,6 +17,7 @@ pub struct PresenceSet {
     metas: BTreeMap<Place, Arc<str>>,
     members: BTreeMap<MemberId, Tracked>,
     arrivals: u64,
+    bytes: usize,
 }
 
 /// What one member tracks.
@@ -56,6 +57,7 @@ impl PresenceSet {
             key,
             arrival: self.arrivals,
         };
+        self.bytes += place.key.len() + meta.len();
         self.metas.insert(place.clone(), meta.clone());
         self.members.insert(
             member,
@@ -75,6 +77,9 @@ impl PresenceSet {
     pub fn untrack(&mut self, member: MemberId) -> Option<Change> {
         let Tracked { place, .. } = self.members.remove(&member)?;
         let leave = self.metas.remove_entry(&place);
+        self.bytes -= leave
+            .as_ref()
+            .map_or(0, |(place, meta)| place.key.len() + meta.len());
         Some(Change { join: None, leave })
     }
 
@@ -88,6 +93,11 @@ impl PresenceSet {
         let mut out = String::with_capacity(bytes + 2);
         write_metas(&mut out, self.metas.iter());
         out
+    }
+
+    /// Size of all keys and metas. Bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether nobody is present.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use auth::Claims;
 use phoenix_wire::Version;
 use phoenix_wire::close::CloseReason;
-use phoenix_wire::payload::RawBinding;
 use phoenix_wire::payload::broadcast::Sender;
+use phoenix_wire::payload::{RawBinding, Tracking};
 use websocket::Frame;
 
 use crate::broadcast::Broadcast;
@@ -43,8 +43,8 @@ pub trait Effects {
     /// Hands a broadcast to all listeners.
     fn publish(&mut self, from: &Self::Subscription, sender: Sender, message: &Broadcast<'_>);
 
-    /// Tracks the member with `meta`, a JSON object. Returns whether anything changed.
-    fn track(&mut self, subscription: &Self::Subscription, key: &str, meta: &str) -> bool;
+    /// Tracks the member with `meta`, a JSON object.
+    fn track(&mut self, subscription: &Self::Subscription, key: &str, meta: &str) -> Tracking;
     /// Removes the member's presence, if any.
     fn untrack(&mut self, subscription: &Self::Subscription);
     /// The payload of `presence_state`.

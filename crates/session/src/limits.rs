@@ -108,7 +108,8 @@ impl RateMeter {
             buckets.counts.iter().sum::<u64>() * 1_000_000 / (buckets.counts.len() as u64 * tick);
         self.average_milli.store(average_milli, Ordering::Relaxed);
         self.tripped.store(
-            self.limit.is_some_and(|limit| average_milli >= limit * 1000),
+            self.limit
+                .is_some_and(|limit| average_milli >= limit.saturating_mul(1000)),
             Ordering::Relaxed,
         );
     }

@@ -1,5 +1,6 @@
 //! The effects of a session in a world.
 
+use phoenix_wire::payload::Tracking;
 use std::rc::Rc;
 
 use hub::{Outbox, Sender, Subscription, TopicKey};
@@ -66,11 +67,11 @@ impl Effects for Driver<'_> {
             .note(self.place.workers[self.worker].publish(from, sender, None, encode));
     }
 
-    fn track(&mut self, subscription: &Subscription, key: &str, meta: &str) -> bool {
+    fn track(&mut self, subscription: &Subscription, key: &str, meta: &str) -> Tracking {
         let topic = subscription.topic();
         let announcement = topic.track(self.place.elapsed.get(), subscription.member(), key, meta);
         self.place.schedule(topic, announcement.flush_at);
-        announcement.changed
+        announcement.outcome
     }
 
     fn untrack(&mut self, subscription: &Subscription) {

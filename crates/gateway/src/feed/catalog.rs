@@ -4,14 +4,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use changes::{Selectable, Table};
-use database::{Error, Pool};
-use replication::Lsn;
+use database::{Error, Pool, Snapshot};
 
 /// One reading of the catalog.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
-    /// Whatever committed before it is in the reading.
-    pub(super) position: Lsn,
+    /// Which transactions the reading includes.
+    pub(super) snapshot: Snapshot,
     /// Tables whose rows everybody with the privileges may see.
     pub(super) open: changes::Catalog,
     /// Tables with row level security. Nothing of them is delivered: nobody asks their policies yet.
@@ -45,7 +44,7 @@ impl Reading {
             .into_iter()
             .partition::<Vec<_>, _>(|table| table.row_security);
         Ok(Self {
-            position: published.position,
+            snapshot: published.snapshot,
             open: open.into_iter().collect(),
             guarded,
             roles: known,

@@ -14,7 +14,7 @@ pub(super) struct Link {
     publication: String,
     slot: String,
     state: State,
-    /// Failures since the last success: the pause grows with them.
+    /// Failures since something arrived: the pause grows with them.
     failures: u32,
 }
 
@@ -72,14 +72,16 @@ impl Link {
                             publication = self.publication,
                             "streaming changes"
                         );
-                        self.failures = 0;
                         self.state = State::Streaming(Box::new(stream));
                         return Step::Connected;
                     }
                     Err(error) => return self.lost(error),
                 },
                 State::Streaming(stream) => match stream.next().await {
-                    Ok(event) => return Step::Event(event),
+                    Ok(event) => {
+                        self.failures = 0;
+                        return Step::Event(event);
+                    }
                     Err(error) => return self.lost(error),
                 },
                 State::Pausing(until) => {

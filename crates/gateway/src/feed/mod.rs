@@ -28,8 +28,7 @@ use crate::worker::mail::{Ports, SocketRef};
 /// The way to a tenant's feed. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct FeedHandle {
-    /// At most one subscription and one farewell per channel wait here: a channel awaits its subscription before it
-    /// handles anything else.
+    /// At most one subscription and one farewell per channel wait here: a channel has one subscription under way.
     commands: mpsc::UnboundedSender<Command>,
 }
 
@@ -92,6 +91,7 @@ pub(crate) fn new(
         subscribers: Subscribers::new(),
         transactions: Transactions::new(Outgoing::new(ports.clone())),
         waiting: Vec::new(),
+        waiting_until: None,
         reading: None,
         ports,
     };

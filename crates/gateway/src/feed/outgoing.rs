@@ -44,16 +44,20 @@ impl Outgoing {
 
     /// Mails everything, then waits until no worker is far behind.
     pub(super) async fn flush(&mut self) {
-        if self.waiting == 0 {
-            return;
+        if self.waiting > 0 {
+            self.mail();
+            poll_fn(|cx| self.ports.poll_relaxed(cx)).await;
         }
+    }
+
+    /// Mails everything at once.
+    pub(super) fn mail(&mut self) {
         self.waiting = 0;
         for (worker, frames) in self.ports.workers().zip(&mut self.frames) {
             if !frames.is_empty() {
                 self.ports.send(worker, Mail::Changes(std::mem::take(frames)));
             }
         }
-        poll_fn(|cx| self.ports.poll_relaxed(cx)).await;
     }
 }
 

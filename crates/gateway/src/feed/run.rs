@@ -3,9 +3,9 @@
 //! # Why a join reply is true
 //!
 //! A subscription is registered while the slot streams, before its outcome is mailed. Whatever commits after the client
-//! sees the reply commits after the registration, so it is streamed after it, and found. What committed before the
-//! catalog was read for the subscription is not told: the reading carries its position in the log, and transactions
-//! below it are passed over for this subscriber.
+//! sees the reply commits after the registration, so it is streamed after it, and found. What could be seen when the
+//! catalog was read for the subscription is not told: the reading carries its snapshot, and transactions visible in it
+//! are passed over for this subscriber.
 //!
 //! # Invariants
 //!
@@ -18,10 +18,12 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use database::{Error, Pool};
 use session::{ChangesOutcome, Completion, Ticket};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::catalog::Reading;
@@ -41,6 +43,8 @@ pub(super) struct Feed {
     pub(super) transactions: Transactions,
     /// Subscriptions that wait for the connection, or for the reading after the one under way.
     pub(super) waiting: Vec<Subscribe>,
+    /// When they are refused.
+    pub(super) waiting_until: Option<Instant>,
     /// Subscriptions that wait for the reading under way, and that reading.
     pub(super) reading: Option<(Vec<Subscribe>, ReadingUnderWay)>,
 }
@@ -60,8 +64,14 @@ impl Feed {
                 },
                 made = read(&mut self.reading) => self.answer(made),
                 step = self.link.step() => self.take(step).await,
+                () = patience(self.waiting_until) => self.refuse_waiting(),
             }
             self.serve_waiting(&mut commands);
+            self.waiting_until = match (self.waiting.is_empty(), self.waiting_until) {
+                (true, _) => None,
+                (false, Some(until)) => Some(until),
+                (false, None) => Some(Instant::now() + PATIENCE),
+            };
         }
     }
 
@@ -77,9 +87,7 @@ impl Feed {
             }
         }
         if self.link.is_down() {
-            for subscribe in std::mem::take(&mut self.waiting) {
-                self.complete(&subscribe, ChangesOutcome::Unavailable);
-            }
+            self.refuse_waiting();
         } else if self.link.stream().is_some() && !self.waiting.is_empty() {
             let waiting = std::mem::take(&mut self.waiting);
             let mut roles = self.subscribers.roles();
@@ -92,6 +100,13 @@ impl Feed {
         }
     }
 
+    fn refuse_waiting(&mut self) {
+        for subscribe in std::mem::take(&mut self.waiting) {
+            self.complete(&subscribe, ChangesOutcome::Unavailable);
+        }
+        self.waiting_until = None;
+    }
+
     pub(super) fn start_reading(&self, roles: BTreeSet<Arc<str>>) -> ReadingUnderWay {
         let (pool, publication) = (self.pool.clone(), self.publication.clone());
         Box::pin(async move { Reading::make(&pool, &publication, roles).await })
@@ -99,9 +114,15 @@ impl Feed {
 
     /// The catalog was read for those who wait: they are registered, then told.
     fn answer(&mut self, made: Result<Reading, Error>) {
-        let Some((waiting, _)) = self.reading.take() else {
+        let Some((mut waiting, _)) = self.reading.take() else {
             return;
         };
+        if self.link.stream().is_none() {
+            // What commits from now on would not be streamed: they wait for the next connection.
+            return self.waiting.append(&mut waiting);
+        }
+        // A channel that is subscribed anew has got everything for its former subscription before it is told.
+        self.transactions.outgoing.mail();
         match made {
             Ok(reading) => self.adopt(reading),
             Err(error) => {
@@ -167,3 +188,14 @@ async fn read(reading: &mut Option<(Vec<Subscribe>, ReadingUnderWay)>) -> Result
         None => std::future::pending().await,
     }
 }
+
+/// Until the time has come; pending if there is none.
+async fn patience(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// How long a subscription waits for a connection that is being made: less than a client waits for its join.
+const PATIENCE: Duration = Duration::from_secs(8);

@@ -3,10 +3,12 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use changes::{Binding, Catalog, NumberedBinding, Payloads, RowChange, Subscription, SubscriptionIndex};
+use changes::{
+    Binding, Catalog, NumberedBinding, Payloads, RowChange, Selectable, Subscription, SubscriptionIndex,
+};
+use database::Snapshot;
 use phoenix_wire::Version;
 use phoenix_wire::payload::changes::Exception;
-use replication::Lsn;
 use session::{ChangesOutcome, Ticket};
 
 use super::Subscribe;
@@ -23,6 +25,8 @@ pub(super) struct Subscribers {
     dormant: HashSet<Key>,
     /// The latest reading of the catalog; its open tables are in the index.
     reading: Reading,
+    /// Which transactions that reading includes.
+    since: Arc<Snapshot>,
 }
 
 /// Names a channel's subscription.
@@ -39,8 +43,8 @@ pub(super) struct Subscriber {
     pub(super) topic: Arc<str>,
     pub(super) legacy: bool,
     subscription: Subscription,
-    /// Transactions that committed before it are not told.
-    since: Lsn,
+    /// Transactions it saw are not told: they were there before the channel.
+    since: Arc<Snapshot>,
 }
 
 /// What a channel is to be told of its subscription.
@@ -53,6 +57,7 @@ impl Subscribers {
             known: HashMap::new(),
             dormant: HashSet::new(),
             reading: Reading::default(),
+            since: Arc::default(),
         }
     }
 
@@ -69,9 +74,9 @@ impl Subscribers {
         self.index.catalog()
     }
 
-    /// Where in the log the catalog was read last.
-    pub(super) fn position(&self) -> Lsn {
-        self.reading.position
+    /// Whether the catalog was read before this transaction could be seen.
+    pub(super) fn is_older_than(&self, xid: u32) -> bool {
+        !self.since.sees(xid)
     }
 
     /// The roles whose privileges matter.
@@ -86,14 +91,24 @@ impl Subscribers {
     pub(super) fn adopt(&mut self, mut reading: Reading) -> Vec<Notice> {
         let open = std::mem::take(&mut reading.open);
         let is_other = !open.lists_the_same_as(self.catalog());
-        let selectable = reading
-            .roles
-            .iter()
-            .map(|(role, selectable)| (role.clone(), selectable.clone()));
+        // A role that is gone may select nothing.
+        let selectable = self
+            .index
+            .roles()
+            .cloned()
+            .map(|role| (role, Selectable::default()));
+        let mut selectable: HashMap<Arc<str>, Selectable> = selectable.collect();
+        selectable.extend(
+            reading
+                .roles
+                .iter()
+                .map(|(role, known)| (role.clone(), known.clone())),
+        );
         let mut refused: HashMap<Key, String> = HashMap::new();
         for (key, reason) in self.index.replace_catalog(open, selectable) {
             refused.insert(key, reason.message);
         }
+        self.since = Arc::new(std::mem::take(&mut reading.snapshot));
         self.reading = reading;
         for key in self.dormant.drain() {
             let Some(subscriber) = self.known.get(&key) else {
@@ -171,7 +186,7 @@ impl Subscribers {
             })
         });
         // A channel with a new token goes on where it was.
-        let since = replaced.map_or(self.reading.position, |replaced| replaced.since);
+        let since = replaced.map_or_else(|| self.since.clone(), |replaced| replaced.since);
         let topic = topic.as_ref().into();
         self.known.insert(
             key,
@@ -223,8 +238,8 @@ impl Subscribers {
         self.known.remove(&key)
     }
 
-    /// Writes the frames of a change for everyone who hears of it.
-    pub(super) fn deliver(&self, change: &RowChange<'_>, outgoing: &mut Outgoing) {
+    /// Writes the frames of a change for everyone who hears of it. `xid` is the transaction it is part of.
+    pub(super) fn deliver(&self, change: &RowChange<'_>, xid: u32, outgoing: &mut Outgoing) {
         let mut payloads = Payloads::new(change);
         let action = change.action().as_str();
         for heard in self.index.matches(change) {
@@ -232,7 +247,7 @@ impl Subscribers {
             for member in heard.members {
                 let Key { socket, ticket } = member.key;
                 if let Some(subscriber) = self.known.get(&member.key)
-                    && change.commit_lsn() >= subscriber.since.as_u64()
+                    && !subscriber.since.sees(xid)
                 {
                     outgoing.push(ChangeFrame {
                         socket,

@@ -2,27 +2,30 @@
 //!
 //! The stream describes a table before its first row and again after anything about it has changed: columns, privileges,
 //! policies, its place in the publication. The catalog is read again only then, and only if it was read before the
-//! transaction with the description committed.
+//! transaction with the description could be seen.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use changes::pgoutput::{self, Begin, LogicalMessage};
 use changes::{Catalog, Mapping, Relation, RelationCache, RelationCacheFull, RowChange, RowMismatch};
-use replication::{Event, Lsn, Position};
+use replication::{Event, Position};
 use tracing::{info, warn};
 
 use super::catalog::Reading;
 use super::outgoing::Outgoing;
 use super::run::Feed;
+use super::subscribers::Subscribers;
 
 /// The transaction under way and the tables described so far.
 #[derive(Debug)]
 pub(super) struct Transactions {
     begin: Option<Begin>,
     relations: RelationCache,
-    /// LSN of the commit with which each table was described last.
-    described_at: HashMap<u32, u64>,
+    /// The transaction in which each table was described last.
+    described_in: HashMap<u32, u32>,
+    /// The transaction during which the catalog could not be read: it is not tried again for each of its rows.
+    unread_in: Option<u32>,
     mappings: HashMap<u32, Arc<Mapping>>,
     pub(super) outgoing: Outgoing,
 }
@@ -47,7 +50,8 @@ impl Transactions {
         Self {
             begin: None,
             relations: RelationCache::default(),
-            described_at: HashMap::new(),
+            described_in: HashMap::new(),
+            unread_in: None,
             mappings: HashMap::new(),
             outgoing,
         }
@@ -57,7 +61,7 @@ impl Transactions {
     pub(super) fn restart(&mut self) {
         self.begin = None;
         self.relations = RelationCache::default();
-        self.described_at.clear();
+        self.described_in.clear();
         self.mappings.clear();
     }
 
@@ -67,18 +71,18 @@ impl Transactions {
     }
 
     fn describe(&mut self, relation: Relation) -> Result<(), Unreadable> {
-        let commit = self.begin.map_or(0, |begin| begin.final_lsn);
-        self.described_at.insert(relation.oid, commit);
+        let begin = self.begin.ok_or(Unreadable::NoTransaction)?;
+        self.described_in.insert(relation.oid, begin.xid);
         self.mappings.remove(&relation.oid);
         self.relations.insert(relation)?;
         Ok(())
     }
 
-    /// Whether the catalog, read at `catalog`, may be older than the stream's description of a table.
-    fn is_newer(&self, relation: u32, catalog: Lsn) -> bool {
-        self.described_at
+    /// Whether the catalog may be older than the stream's description of a table.
+    fn is_newer(&self, relation: u32, subscribers: &Subscribers) -> bool {
+        self.described_in
             .get(&relation)
-            .is_none_or(|commit| *commit >= catalog.as_u64())
+            .is_none_or(|xid| subscribers.is_older_than(*xid))
     }
 
     /// How rows of a table are to be read; `None` if it is not published any more.
@@ -115,17 +119,20 @@ impl Feed {
             LogicalMessage::Relation(relation) => self.transactions.describe(relation)?,
             LogicalMessage::Insert(insert) => {
                 if let Some((mapping, begin)) = self.prepare(insert.relation).await? {
-                    self.deliver(&RowChange::insert(&mapping, &begin, insert)?).await;
+                    self.deliver(&RowChange::insert(&mapping, &begin, insert)?, &begin)
+                        .await;
                 }
             }
             LogicalMessage::Update(update) => {
                 if let Some((mapping, begin)) = self.prepare(update.relation).await? {
-                    self.deliver(&RowChange::update(&mapping, &begin, update)?).await;
+                    self.deliver(&RowChange::update(&mapping, &begin, update)?, &begin)
+                        .await;
                 }
             }
             LogicalMessage::Delete(delete) => {
                 if let Some((mapping, begin)) = self.prepare(delete.relation).await? {
-                    self.deliver(&RowChange::delete(&mapping, &begin, delete)?).await;
+                    self.deliver(&RowChange::delete(&mapping, &begin, delete)?, &begin)
+                        .await;
                 }
             }
             LogicalMessage::Commit(_) => {
@@ -149,16 +156,17 @@ impl Feed {
         if self.subscribers.is_empty() {
             return Ok(None);
         }
-        if self.transactions.is_newer(relation, self.subscribers.position()) && !self.refresh().await {
+        let begin = self.transactions.begin.ok_or(Unreadable::NoTransaction)?;
+        if self.transactions.is_newer(relation, &self.subscribers) && !self.refresh(begin.xid).await {
             return Ok(None);
         }
-        let begin = self.transactions.begin.ok_or(Unreadable::NoTransaction)?;
         let mapping = self.transactions.mapping(relation, self.subscribers.catalog())?;
         Ok(mapping.map(|mapping| (mapping, begin)))
     }
 
-    async fn deliver(&mut self, change: &RowChange<'_>) {
-        self.subscribers.deliver(change, &mut self.transactions.outgoing);
+    async fn deliver(&mut self, change: &RowChange<'_>, begin: &Begin) {
+        self.subscribers
+            .deliver(change, begin.xid, &mut self.transactions.outgoing);
         if self.transactions.outgoing.is_full() {
             self.transactions.outgoing.flush().await;
         }
@@ -166,7 +174,10 @@ impl Feed {
 
     /// Reads the catalog before a row is delivered whose table it may describe wrongly; the stream waits meanwhile. If it
     /// cannot be read, the row is not delivered: nothing goes out by a description that may be wrong.
-    async fn refresh(&mut self) -> bool {
+    async fn refresh(&mut self, xid: u32) -> bool {
+        if self.transactions.unread_in == Some(xid) {
+            return false;
+        }
         match self.start_reading(self.subscribers.roles()).await {
             Ok(reading) => {
                 info!("a table was described anew: read the catalog");
@@ -174,7 +185,8 @@ impl Feed {
                 true
             }
             Err(error) => {
-                warn!(%error, "the catalog cannot be read: a change of an altered table is not delivered");
+                warn!(%error, "the catalog cannot be read: changes of an altered table are not delivered");
+                self.transactions.unread_in = Some(xid);
                 false
             }
         }

@@ -26,6 +26,9 @@ pub(super) fn broadcast(tenant: &TenantRuntime, kind: BodyKind, bytes: &[u8]) ->
     Ok(())
 }
 
+/// Messages of a batch for a tenant without an event limit. The answer to a bad one has an entry for each.
+const MESSAGES_MAX: usize = 10_000;
+
 /// One valid message.
 #[derive(Debug)]
 struct Message<'a> {
@@ -78,6 +81,9 @@ fn parse<'a>(body: &'a str, tenant: &TenantRuntime) -> Result<Vec<Message<'a>>, 
     if json::kind(list) != Kind::Array || json::elements(list).any(|entry| json::kind(entry) != Kind::Object)
     {
         return whole(HttpRefusal::INVALID);
+    }
+    if json::elements(list).nth(MESSAGES_MAX).is_some() {
+        return Err(HttpRefusal::BatchTooLarge);
     }
     let mut messages = Vec::new();
     let mut complaints = String::new();

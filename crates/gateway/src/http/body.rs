@@ -1,11 +1,14 @@
 //! The body of a request.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use phoenix_wire::refusal::HttpRefusal;
 use phoenix_wire::{JsonText, json};
+use tokio::time::timeout;
 
 use super::Request;
 
@@ -43,10 +46,10 @@ impl BodyKind {
 
 /// Reads a body to its end.
 pub(super) async fn read(body: Incoming) -> Result<Bytes, HttpRefusal> {
-    match Limited::new(body, BODY_BYTES_MAX).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(HttpRefusal::BodyTooLarge),
-        Err(_) => Err(HttpRefusal::BadRequest),
+    match timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(HttpRefusal::BodyTooLarge),
+        Ok(Err(_)) | Err(_) => Err(HttpRefusal::BadRequest),
     }
 }
 
@@ -69,6 +72,8 @@ pub(super) fn measured(checked: &str) -> Result<JsonText<'_>, HttpRefusal> {
     json::check(checked.as_bytes()).map_err(|_| HttpRefusal::BadRequest)
 }
 
+/// How long a client may take to send a body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Most bytes of a body, as in the reference.
 const BODY_BYTES_MAX: usize = 8_000_000;
 

@@ -21,7 +21,7 @@ use crate::worker::Worker;
 pub(super) async fn answer(worker: &Rc<Worker>, mut request: Request) -> Response {
     match admit(worker, &request) {
         Err(refusal) => {
-            info!(code = refusal.code(), reason = %refusal.text(), "handshake refused");
+            info!(code = refusal.code(), reason = ?refusal.text(), "handshake refused");
             if refusal.is_delayed() {
                 tokio::time::sleep(worker.shared().settings.handshake_refusal_delay).await;
             }

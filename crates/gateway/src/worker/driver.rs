@@ -5,6 +5,7 @@ use std::rc::Rc;
 use hub::{Announcement, Subscription, Topic, TopicKey};
 use phoenix_wire::Version;
 use phoenix_wire::close::CloseReason;
+use phoenix_wire::payload::Tracking;
 use phoenix_wire::payload::changes::NO_DATABASE;
 use presence::MemberId;
 use session::{
@@ -94,11 +95,11 @@ impl Effects for Driver<'_> {
         self.worker.note(fanout);
     }
 
-    fn track(&mut self, subscription: &Subscription, key: &str, meta: &str) -> bool {
+    fn track(&mut self, subscription: &Subscription, key: &str, meta: &str) -> Tracking {
         let topic = subscription.topic();
         let announcement = topic.track(self.now.elapsed, subscription.member(), key, meta);
         self.schedule(topic, announcement);
-        announcement.changed
+        announcement.outcome
     }
 
     fn untrack(&mut self, subscription: &Subscription) {

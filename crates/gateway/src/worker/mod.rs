@@ -270,8 +270,11 @@ impl Worker {
         let mut mail = Vec::new();
         loop {
             poll_fn(|cx| self.shared.ports.poll_receive(self.id, cx, &mut mail)).await;
-            for mail in mail.drain(..) {
+            for (number, mail) in mail.drain(..).enumerate() {
                 self.open(mail);
+                if number % MAILS_PER_TURN == MAILS_PER_TURN - 1 {
+                    tokio::task::yield_now().await;
+                }
             }
             if mail.capacity() > MAIL_SLOTS_KEPT {
                 mail = Vec::new();
@@ -279,7 +282,7 @@ impl Worker {
             if self.draining.get() && self.sockets.borrow().is_empty() {
                 return;
             }
-            // One batch a turn: readers and the writer come to theirs in between.
+            // Readers and the writer come to their turn in between.
             tokio::task::yield_now().await;
         }
     }
@@ -334,5 +337,7 @@ impl Worker {
 
 /// Bytes read from a socket at a time.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
+/// Mails opened before the readers and the writer come to their turn.
+const MAILS_PER_TURN: usize = 256;
 /// Slots of the mail vector that are kept between batches.
 const MAIL_SLOTS_KEPT: usize = 4_096;

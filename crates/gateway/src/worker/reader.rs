@@ -14,7 +14,7 @@ use websocket::{Event, FrameReader, Role, close_frame, pong_frame};
 
 use super::driver::Driver;
 use super::socket::{EndReason, Socket, Wake};
-use super::{Worker, writer};
+use super::{READ_BUFFER_BYTES, Worker, writer};
 
 /// Serves `socket` until it ends. `early` arrived behind the handshake.
 pub(super) async fn serve(worker: Rc<Worker>, socket: Rc<Socket>, early: Bytes) {
@@ -25,7 +25,10 @@ pub(super) async fn serve(worker: Rc<Worker>, socket: Rc<Socket>, early: Bytes) 
     loop {
         match poll_fn(|cx| socket.poll_wake(cx)).await {
             Wake::Readable => {
-                read(&worker, &socket, &mut frames);
+                if read(&worker, &socket, &mut frames) == READ_BUFFER_BYTES {
+                    // There is more: the writer and the others come to their turn first.
+                    tokio::task::yield_now().await;
+                }
                 // A worker that is far behind holds back whoever publishes to it.
                 poll_fn(|cx| worker.shared.ports.poll_relaxed(cx)).await;
             }
@@ -39,13 +42,15 @@ pub(super) async fn serve(worker: Rc<Worker>, socket: Rc<Socket>, early: Bytes) 
     worker.remove(&socket);
 }
 
-fn read(worker: &Rc<Worker>, socket: &Rc<Socket>, frames: &mut FrameReader) {
+/// Returns how many bytes were read.
+fn read(worker: &Rc<Worker>, socket: &Rc<Socket>, frames: &mut FrameReader) -> usize {
     let mut buffer = worker.read_buffer.borrow_mut();
     match socket.stream().try_read(&mut buffer) {
         Ok(0) => socket.end(EndReason::Peer),
         Ok(length) => {
             let bytes = buffer.get_mut(..length).unwrap_or_default();
             take_in(worker, socket, frames, bytes);
+            return length;
         }
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
         Err(error) => {
@@ -53,6 +58,7 @@ fn read(worker: &Rc<Worker>, socket: &Rc<Socket>, frames: &mut FrameReader) {
             socket.end(EndReason::Peer);
         }
     }
+    0
 }
 
 /// Handles bytes that arrived.

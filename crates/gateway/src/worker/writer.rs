@@ -27,7 +27,7 @@ pub(super) async fn run(worker: Rc<Worker>) {
             outbox.unlist();
             if let Some(socket) = worker.sockets.borrow().get(outbox.socket())
                 && Rc::ptr_eq(socket.outbox(), &outbox)
-                && !socket.is_blocked()
+                && (!socket.is_blocked() || outbox.state() == OutboxState::Overflowed)
             {
                 write(&socket);
             }

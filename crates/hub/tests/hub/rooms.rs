@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::support::{House, Listener, NOON, key};
 use phoenix_wire::Version::{V1, V2};
+use phoenix_wire::payload::Tracking;
 
 fn track(listener: &Listener, key: &str, meta: &str) -> hub::Announcement {
     let topic = listener.subscription.topic();
@@ -16,7 +17,10 @@ fn everybody_on_every_worker_is_told_the_tracker_included() {
     let [a, b, old] =
         [(0, V2), (1, V2), (1, V1)].map(|(worker, version)| house.listener(worker, "room", version));
     let announcement = track(&a, "ka", r#"{"name":"A"}"#);
-    assert_eq!((announcement.changed, announcement.flush_at), (true, None));
+    assert_eq!(
+        (announcement.outcome, announcement.flush_at),
+        (Tracking::Changed, None)
+    );
     house.hand_out();
     let told = a.read();
     assert_eq!(told, b.read());
@@ -144,4 +148,16 @@ fn a_member_that_came_and_went_during_a_storm_is_told_to_whoever_saw_it_in_the_s
         told.contains(r#""leaves":{"ka""#) && told.contains(r#""seen":{"#),
         "{told}"
     );
+}
+
+#[test]
+fn a_room_that_is_full_refuses_more_until_somebody_goes() {
+    let house = House::new();
+    let [a, b] = [0, 1].map(|worker| house.listener(worker, "full", V2));
+    let half = format!(r#"{{"x":"{}"}}"#, "y".repeat(hub::ROOM_BYTES_MAX / 2));
+    assert_eq!(track(&a, "a", &half).outcome, Tracking::Changed);
+    assert_eq!(track(&b, "b", &half).outcome, Tracking::Refused);
+    let topic = a.subscription.topic().clone();
+    topic.untrack(NOON, a.subscription.member());
+    assert_eq!(track(&b, "b", &half).outcome, Tracking::Changed);
 }

@@ -17,7 +17,7 @@ pub use binding::{RawBinding, binding_id, binding_with_id};
 pub use join::{
     BINDINGS_MAX, BroadcastConfig, JoinPayload, PayloadShape, PresenceConfig, PresenceKey, join_ok,
 };
-pub use presence::{PresencePayload, PresencePush};
+pub use presence::{PresencePayload, PresencePush, Tracking};
 pub use replay::{REPLAY_LIMIT_MAX, Replay};
 pub use system::{EMPTY_OBJECT, system};
 pub use token::{TokenChoice, TokenPush};

@@ -18,6 +18,17 @@ pub enum PresencePush<'a> {
     EventNotText,
 }
 
+/// What came of tracking or untracking a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tracking {
+    /// The others are told.
+    Changed,
+    /// It was so before.
+    Unchanged,
+    /// There is no room for more: the snapshot of the topic would get too large.
+    Refused,
+}
+
 /// The `payload` of a track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PresencePayload<'a> {

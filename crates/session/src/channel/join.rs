@@ -179,6 +179,7 @@ impl<S> Channel<S> {
         let changes = Changes {
             ticket,
             pending: None,
+            is_outdated: false,
             legacy: joining.payload.legacy,
             bindings,
         };

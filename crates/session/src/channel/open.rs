@@ -46,6 +46,8 @@ pub(super) struct Changes {
     pub(super) ticket: Ticket,
     /// Names the one that is to replace it, with the claims of a new token.
     pub(super) pending: Option<Ticket>,
+    /// There is a newer token than the one behind `pending`.
+    pub(super) is_outdated: bool,
     pub(super) legacy: bool,
     pub(super) bindings: Arc<[(RawBinding, u32)]>,
 }
@@ -265,6 +267,11 @@ impl<S> Channel<S> {
                         ));
                     }
                 };
+                let is_outdated =
+                    is_awaited && open.changes.as_ref().is_some_and(|changes| changes.is_outdated);
+                if is_outdated {
+                    open.resubscribe_changes(topic, cx);
+                }
                 self.notify_changes(topic, &notice, cx);
                 Fate::Stays
             }

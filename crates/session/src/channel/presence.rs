@@ -2,7 +2,7 @@
 
 use phoenix_wire::Payload;
 use phoenix_wire::encode::Status;
-use phoenix_wire::payload::{PresencePayload, PresencePush};
+use phoenix_wire::payload::{PresencePayload, PresencePush, Tracking};
 use phoenix_wire::refusal::{self, Shutdown};
 
 use super::open::Open;
@@ -45,10 +45,15 @@ impl<S> Open<S> {
                     return Fate::Ends(Ending::Shutdown(Shutdown::TooManyPresenceMessages));
                 }
                 let key = self.config.presence_key(cx.fx);
-                if cx.fx.track(&self.subscription, key, json) {
+                let tracking = cx.fx.track(&self.subscription, key, json);
+                let status = match tracking {
+                    Tracking::Changed | Tracking::Unchanged => Status::Ok,
+                    Tracking::Refused => Status::Error,
+                };
+                if tracking == Tracking::Changed {
                     cx.fx.count_presence();
                 }
-                reply.send(Status::Ok, "{}", cx.fx);
+                reply.send(status, "{}", cx.fx);
             }
         }
         Fate::Stays

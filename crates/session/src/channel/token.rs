@@ -96,13 +96,20 @@ impl<S> Open<S> {
         self.token_deadline = Some(cx.arm(left, self.serial, Timer::Token));
     }
 
-    /// Has the claims of the new token stand behind the channel's changes, without a gap.
-    fn resubscribe_changes<E: Effects<Subscription = S>>(&mut self, topic: &str, cx: &mut Context<'_, E>) {
+    /// Has the claims of the new token stand behind the channel's changes, without a gap. One at a time: while the claims
+    /// of an earlier token are on their way, the latest wait for their turn.
+    pub(super) fn resubscribe_changes<E: Effects<Subscription = S>>(
+        &mut self,
+        topic: &str,
+        cx: &mut Context<'_, E>,
+    ) {
         let ticket = cx.next_ticket();
         let Some(changes) = &mut self.changes else { return };
-        if let Some(overtaken) = changes.pending.replace(ticket) {
-            cx.fx.forget_changes(overtaken);
+        changes.is_outdated = changes.pending.is_some();
+        if changes.is_outdated {
+            return;
         }
+        changes.pending = Some(ticket);
         cx.fx.request(Request::SubscribeChanges {
             ticket,
             replaces: Some(changes.ticket),
