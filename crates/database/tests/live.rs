@@ -308,7 +308,7 @@ mod pool {
         sql(
             cluster,
             "postgres",
-            "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'pool_ended'",
+            "select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = 'pool_ended'",
         );
         // The news of the end may come before the next question, or in place of its answer.
         if let Err(error) = pool.obstacles("p").await {
