@@ -97,19 +97,23 @@ export class Gateway {
     if (this.#dataDir) await rm(this.#dataDir, { recursive: true, force: true })
   }
 
-  /** Resolves when it has said where it listens and, if it has one, where its database is. */
+  /**
+   * Resolves when it has said where it listens and, if it has a database, where that is and that it streams from it. A
+   * table made while PostgreSQL makes the slot may be one that PostgreSQL cannot decode.
+   */
   #serving() {
     return new Promise((resolve, reject) => {
       const child = this.#child
       child.once('error', reject)
       child.once('exit', code => reject(new Error(`roost ended with ${code}\n${this.#output.join('\n')}`)))
-      let serving = false
+      let [serving, streaming] = [false, !this.#dataDir]
       const read = line => {
         this.#output.push(line)
         const [, port] = line.match(/serving address=127\.0\.0\.1:(\d+)/) ?? []
         if (port) [serving, this.port] = [true, Number(port)]
         this.databaseUrl ??= line.match(/^ *database +(postgres\S+)/)?.[1]
-        if (serving && (this.databaseUrl || !this.#dataDir)) resolve()
+        if (line.includes('streaming changes')) streaming = true
+        if (serving && streaming && (this.databaseUrl || !this.#dataDir)) resolve()
       }
       for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', read)
     })
