@@ -205,7 +205,8 @@ impl ServerError {
             .into(),
             // An object in use is a slot of a session that is about to end.
             ("55006", _) => Transient::Server(self).into(),
-            _ if ["08", "40", "53", "57", "58"].contains(&sqlstate.get(..2).unwrap_or_default()) => {
+            // XX is an error of the server's own: it has been seen to lose a table's file node while decoding.
+            _ if ["08", "40", "53", "57", "58", "XX"].contains(&sqlstate.get(..2).unwrap_or_default()) => {
                 Transient::Server(self).into()
             }
             _ => Definite::Server(self).into(),

@@ -128,6 +128,8 @@ pub enum Completion {
 pub enum ChangesOutcome {
     /// Live: whatever is committed from now on is delivered.
     Live,
+    /// Live again, after a time in which changes may have been lost.
+    LiveAfterGap,
     /// The parameters cannot be subscribed to; the text is for the client. The channel stays.
     Rejected(String),
     /// The database cannot be reached.

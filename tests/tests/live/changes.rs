@@ -131,6 +131,9 @@ async fn a_restart_of_the_database_interrupts_and_does_not_end_the_changes() {
     assert_eq!(record(&mut peer).await["id"], 1);
     stage.cluster.restart().expect("it starts again");
     stage.gateway.wait_for_log("streaming changes", "slot");
+    let notice = peer.next_of("system").await;
+    let message = notice[4]["message"].as_str().unwrap_or_default();
+    assert!(message.starts_with("Changes may have been lost"), "{message}");
     stage.sql("insert into notes (id) values (2)");
     assert_eq!(record(&mut peer).await["id"], 2);
 }

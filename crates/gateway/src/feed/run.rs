@@ -162,7 +162,13 @@ impl Feed {
 
     async fn take(&mut self, step: Step) {
         match step {
-            Step::Connected => self.transactions.restart(),
+            Step::Connected => {
+                self.transactions.restart();
+                // Whoever is subscribed now was so before the connection was lost.
+                for (socket, ticket, outcome) in self.subscribers.after_gap() {
+                    self.tell(socket, ticket, outcome);
+                }
+            }
             Step::Event(event) => {
                 if let Err(error) = self.take_event(event).await {
                     self.link.give_up(&error);

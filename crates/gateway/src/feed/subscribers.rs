@@ -136,6 +136,14 @@ impl Subscribers {
             .collect()
     }
 
+    /// What everybody is told after the stream was interrupted.
+    pub(super) fn after_gap(&self) -> Vec<Notice> {
+        let awake = self.known.keys().filter(|key| !self.dormant.contains(key));
+        awake
+            .map(|key| (key.socket, key.ticket, ChangesOutcome::LiveAfterGap))
+            .collect()
+    }
+
     /// Adds a channel, in place of the subscription it replaces.
     ///
     /// # Errors

@@ -19,6 +19,10 @@ pub const SUBSCRIBED: &str = "Subscribed to PostgreSQL";
 pub const NO_DATABASE: &str =
     "Postgres changes are off: this server has no database configured for the project";
 
+/// The stream was interrupted and goes on. Not a text of the reference, which says nothing.
+pub const GAP: &str =
+    "Changes may have been lost: the connection to the database was interrupted and is back";
+
 /// `select` is a string.
 pub const SELECT_NOT_A_LIST: &str =
     r#"Error parsing `select` params: expected a list of column name strings, e.g. select: ["col1", "col2"]"#;

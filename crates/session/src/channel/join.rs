@@ -57,6 +57,7 @@ impl Refused {
 #[derive(Debug)]
 pub(super) enum Notice {
     Subscribed,
+    Gap,
     Failed(String),
 }
 
@@ -151,7 +152,9 @@ impl<S> Channel<S> {
             }
             Completion::ChangesSubscribed(_, outcome) => {
                 match outcome {
-                    ChangesOutcome::Live => joining.notice = Some(Notice::Subscribed),
+                    ChangesOutcome::Live | ChangesOutcome::LiveAfterGap => {
+                        joining.notice = Some(Notice::Subscribed);
+                    }
                     ChangesOutcome::Rejected(text) => {
                         joining.notice = Some(Notice::Failed(text));
                     }
@@ -299,6 +302,7 @@ impl<S> Channel<S> {
     ) {
         let (ok, text) = match notice {
             Notice::Subscribed => (true, refusal::SUBSCRIBED),
+            Notice::Gap => (true, payload::changes::GAP),
             Notice::Failed(text) => (false, text.as_str()),
         };
         let message = payload::system("postgres_changes", ok, text, Some(sub_topic(topic)));

@@ -253,6 +253,7 @@ impl<S> Channel<S> {
                         changes.ticket = ticket;
                         Notice::Subscribed
                     }
+                    ChangesOutcome::LiveAfterGap => Notice::Gap,
                     ChangesOutcome::Rejected(text) => {
                         if is_awaited {
                             // The claims it stood on have been given up.
