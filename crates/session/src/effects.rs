@@ -96,7 +96,7 @@ pub enum Request {
         /// What to look up.
         probe: Probe,
     },
-    /// Subscribe a channel to Postgres changes; with a ticket used before, replace its claims without a gap.
+    /// Subscribe a channel to Postgres changes, in place of an earlier subscription if there is one and without a gap.
     SubscribeChanges {
         /// To be given back. Names the subscription from now on.
         ticket: Ticket,

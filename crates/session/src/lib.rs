@@ -10,7 +10,7 @@
 //! - Nothing here reads the clock, draws randomness, awaits or performs I/O. `now` is an argument ([`Now`]).
 //! - A join, policy check or token refresh that waits for the database holds back only its own topic: messages for it
 //!   wait in a bounded [`Backlog`](channel::Backlog) and are then handled in order.
-//! - A [`Completion`] whose [`Ticket`] is no longer awaited is dropped: the client left or rejoined meanwhile.
+//! - A [`Completion`] whose [`Ticket`] is no longer awaited is dropped: the channel has ended meanwhile.
 //! - The reply to a join precedes everything else for that join, and a `system` text precedes its `phx_close`.
 //! - Every refusal is one [`phoenix_wire::refusal::JoinRefusal`], delayed by a timer and never by a sleep.
 

@@ -204,11 +204,6 @@ impl<S> Session<S> {
         }
     }
 
-    /// Channels joined or being joined.
-    pub fn channel_count(&self) -> usize {
-        self.channels.len()
-    }
-
     fn route<E: Effects<Subscription = S>>(
         &mut self,
         now: Now,

@@ -114,7 +114,7 @@ impl Ports {
     }
 
     /// Pending while some worker is [`MAIL_RELAXED_MAX`] mails behind: the back-pressure that bounds the queues. A
-    /// publisher sends at most one read buffer of messages between two looks.
+    /// socket sends at most one read buffer of messages between two looks, a request over HTTP at most one batch.
     pub(crate) fn poll_relaxed(&self, cx: &mut Context<'_>) -> Poll<()> {
         for port in &self.ports {
             if port.length.load(Ordering::Relaxed) > MAIL_RELAXED_MAX {
