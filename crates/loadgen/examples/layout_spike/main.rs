@@ -4,7 +4,7 @@
 //! it. They take turns under the scenarios of `loadgen`.
 //!
 //! ```text
-//! cargo run --release -p loadgen --example layout_spike [SCENARIO…]
+//! cargo run --release -p loadgen --example layout_spike [ROUNDS [SCENARIO…]]
 //! ```
 //!
 //! - `per-core` ([`per_core`]): every worker is a single-threaded runtime that owns its sockets and lists; a
@@ -38,8 +38,9 @@ fn main() -> Result<()> {
         .as_slice()
     {
         ["serve", layout, address] => serve(layout, address.parse()?),
-        [] => measure(&["fanout", "pairs"]),
-        scenarios => measure(scenarios),
+        [] => measure(ROUNDS, &["fanout", "pairs"]),
+        [rounds] => measure(rounds.parse()?, &["fanout", "pairs"]),
+        [rounds, scenarios @ ..] => measure(rounds.parse()?, scenarios),
     }
 }
 
@@ -57,7 +58,7 @@ fn serve(layout: &str, address: SocketAddr) -> Result<()> {
     }
 }
 
-fn measure(scenarios: &[&str]) -> Result<()> {
+fn measure(rounds: usize, scenarios: &[&str]) -> Result<()> {
     server::guard(LIMIT)?;
     let open_files = process::raise_open_files(20_000)?;
     let settings = Settings {
@@ -85,7 +86,7 @@ fn measure(scenarios: &[&str]) -> Result<()> {
         };
         println!(
             "{}",
-            report::table(&compare(scenario, &mut contestants, ROUNDS, &settings)?, &LAYOUTS)
+            report::table(&compare(scenario, &mut contestants, rounds, &settings)?, &LAYOUTS)
         );
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! Thread-per-core: sockets, lists and unwritten bytes belong to one thread, so nothing of them is locked or counted
-//! atomically. What is shared: how many members each worker has in a topic, and a mailbox per worker.
+//! atomically. What is shared: how many members each worker has in a topic, and a mailbox per worker. A task per worker
+//! writes what its sockets were given since it last ran, so what one turn brings a socket leaves in one write.
 
 use crate::conversation::{Act, Conversation};
 use loadgen::Result;
@@ -52,6 +53,8 @@ struct Worker {
     directory: Arc<Directory>,
     mailboxes: Arc<[mpsc::UnboundedSender<Mail>]>,
     lists: RefCell<HashMap<String, Vec<Rc<Socket>>>>,
+    dirty: RefCell<Vec<Rc<Socket>>>,
+    has_dirty: Notify,
 }
 
 struct Socket {
@@ -77,6 +80,8 @@ pub(crate) fn serve(listener: &TcpListener) -> Result<()> {
                 directory,
                 mailboxes,
                 lists: RefCell::default(),
+                dirty: RefCell::default(),
+                has_dirty: Notify::new(),
             });
             LocalSet::new().block_on(&runtime, worker.work(mail));
             std::io::Result::Ok(())
@@ -95,12 +100,31 @@ pub(crate) fn serve(listener: &TcpListener) -> Result<()> {
 
 impl Worker {
     async fn work(self: Rc<Self>, mut mail: mpsc::UnboundedReceiver<Mail>) {
+        spawn_local(Rc::clone(&self).flush());
         while let Some(mail) = mail.recv().await {
             match mail {
                 Mail::Connection(stream) => drop(spawn_local(Rc::clone(&self).attend(stream))),
                 Mail::Deliver(topic, bytes) => self.deliver(&topic.name, None, &bytes),
             }
         }
+    }
+
+    async fn flush(self: Rc<Self>) {
+        loop {
+            self.has_dirty.notified().await;
+            for socket in self.dirty.take() {
+                socket.flush();
+            }
+        }
+    }
+
+    fn give(&self, socket: &Rc<Socket>, bytes: &[u8]) {
+        let mut unwritten = socket.unwritten.borrow_mut();
+        if unwritten.is_empty() {
+            self.dirty.borrow_mut().push(Rc::clone(socket));
+            self.has_dirty.notify_one();
+        }
+        unwritten.extend_from_slice(bytes);
     }
 
     async fn attend(self: Rc<Self>, stream: TcpStream) {
@@ -136,10 +160,10 @@ impl Worker {
         let mut buffer = [0; READ_BUFFER_BYTES];
         while let Ok(bytes @ 1..) = read.read(&mut buffer).await {
             let open = conversation.feed(buffer.get(..bytes).unwrap_or_default(), |act| match act {
-                Act::Answer(answer) => socket.write(&answer),
+                Act::Answer(answer) => self.give(socket, &answer),
                 Act::Join(topic, answer) => {
                     *joined = Some(self.join(topic, socket));
-                    socket.write(&answer);
+                    self.give(socket, &answer);
                 }
                 Act::Publish(bytes) => {
                     if let Some(topic) = joined {
@@ -180,22 +204,18 @@ impl Worker {
         let lists = self.lists.borrow();
         for member in lists.get(topic).into_iter().flatten() {
             if !except.is_some_and(|except| Rc::ptr_eq(except, member)) {
-                member.write(bytes);
+                self.give(member, bytes);
             }
         }
     }
 }
 
 impl Socket {
-    fn write(&self, bytes: &[u8]) {
+    fn flush(&self) {
         let mut unwritten = self.unwritten.borrow_mut();
-        let written = if unwritten.is_empty() {
-            self.write.try_write(bytes).unwrap_or(0)
-        } else {
-            0
-        };
-        if written < bytes.len() {
-            unwritten.extend_from_slice(bytes.get(written..).unwrap_or_default());
+        let written = self.write.try_write(&unwritten).unwrap_or(0);
+        unwritten.drain(..written);
+        if !unwritten.is_empty() {
             self.stalled.notify_one();
         }
     }

@@ -22,7 +22,7 @@ const BATCH_FRAMES: usize = 64;
 pub(crate) enum Writing {
     /// A task of its own, woken through a channel.
     ByTask,
-    /// Whoever publishes.
+    /// Whoever publishes, once what was read is taken in whole.
     ByPublisher,
 }
 
@@ -111,9 +111,10 @@ async fn listen(
 ) {
     let mut conversation = Conversation::default();
     let mut buffer = [0; READ_BUFFER_BYTES];
+    let mut dirty = Vec::new();
     while let Ok(bytes @ 1..) = read.read(&mut buffer).await {
         let open = conversation.feed(buffer.get(..bytes).unwrap_or_default(), |act| match act {
-            Act::Answer(answer) => socket.write(&answer.into()),
+            Act::Answer(answer) => socket.give(&answer.into(), &mut dirty),
             Act::Join(topic, answer) => {
                 let members = topics.members(topic);
                 members
@@ -121,24 +122,27 @@ async fn listen(
                     .unwrap_or_else(PoisonError::into_inner)
                     .push(Arc::clone(socket));
                 *joined = Some(members);
-                socket.write(&answer.into());
+                socket.give(&answer.into(), &mut dirty);
             }
             Act::Publish(bytes) => {
                 if let Some(members) = joined {
-                    publish(members, socket, &bytes);
+                    publish(members, socket, &bytes, &mut dirty);
                 }
             }
         });
+        for socket in dirty.drain(..) {
+            socket.flush();
+        }
         if !open {
             return;
         }
     }
 }
 
-fn publish(members: &Members, from: &Arc<Socket>, bytes: &Arc<[u8]>) {
+fn publish(members: &Members, from: &Arc<Socket>, bytes: &Arc<[u8]>, dirty: &mut Vec<Arc<Socket>>) {
     for member in members.read().unwrap_or_else(PoisonError::into_inner).iter() {
         if !Arc::ptr_eq(member, from) {
-            member.write(bytes);
+            member.give(bytes, dirty);
         }
     }
 }
@@ -152,11 +156,24 @@ impl Topics {
 }
 
 impl Socket {
-    fn write(&self, bytes: &Arc<[u8]>) {
-        match self {
+    /// Queues a frame; a socket that nobody is about to write to becomes `dirty`.
+    fn give(self: &Arc<Self>, bytes: &Arc<[u8]>, dirty: &mut Vec<Arc<Socket>>) {
+        match &**self {
             // A frame that finds the channel full is lost, and the run is void.
             Socket::Channel(frames) => drop(frames.try_send(Arc::clone(bytes))),
-            Socket::Direct(direct) => direct.write(bytes),
+            Socket::Direct(direct) => {
+                let mut unwritten = direct.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
+                if unwritten.is_empty() {
+                    dirty.push(Arc::clone(self));
+                }
+                unwritten.extend_from_slice(bytes);
+            }
+        }
+    }
+
+    fn flush(&self) {
+        if let Socket::Direct(direct) = self {
+            direct.flush();
         }
     }
 }
@@ -180,15 +197,11 @@ async fn write_frames(mut write: OwnedWriteHalf, mut frames: mpsc::Receiver<Arc<
 }
 
 impl Direct {
-    fn write(&self, bytes: &[u8]) {
+    fn flush(&self) {
         let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = if unwritten.is_empty() {
-            self.write.try_write(bytes).unwrap_or(0)
-        } else {
-            0
-        };
-        if written < bytes.len() {
-            unwritten.extend_from_slice(bytes.get(written..).unwrap_or_default());
+        let written = self.write.try_write(&unwritten).unwrap_or(0);
+        unwritten.drain(..written);
+        if !unwritten.is_empty() {
             self.stalled.notify_one();
         }
     }
