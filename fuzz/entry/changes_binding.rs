@@ -95,6 +95,7 @@ fn table() -> Table {
         r#type: Arc::new(Type {
             oid,
             name: name.into(),
+            sql: name.into(),
             shape: Shape::Scalar,
         }),
         in_primary_key: name == "n",
@@ -104,6 +105,7 @@ fn table() -> Table {
         schema: "public".into(),
         name: "t".into(),
         row_security: false,
+        replica_identity: ReplicaIdentity::Default,
         columns: COLUMNS.map(column).into(),
     }
 }

@@ -62,6 +62,7 @@ fn mapping(relations: &RelationCache, oid: u32) -> Option<Mapping> {
         schema: relation.schema.clone(),
         name: relation.name.clone(),
         row_security: oid.is_multiple_of(3),
+        replica_identity: relation.replica_identity,
         columns: columns.collect(),
     };
     Some(Mapping::new(Arc::new(table), Arc::clone(relation)))
@@ -91,6 +92,7 @@ fn shaped(oid: u32) -> Arc<Type> {
     Arc::new(Type {
         oid,
         name: "t".into(),
+        sql: "t".into(),
         shape,
     })
 }

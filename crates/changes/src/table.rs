@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::relation::ReplicaIdentity;
+
 /// One published table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
@@ -17,6 +19,8 @@ pub struct Table {
     pub name: Box<str>,
     /// `pg_class.relrowsecurity`: policies decide who sees a row.
     pub row_security: bool,
+    /// `pg_class.relreplident`: which columns of a former row are in the log.
+    pub replica_identity: ReplicaIdentity,
     /// Every live column in `attnum` order, generated ones included.
     pub columns: Vec<Column>,
 }
@@ -39,6 +43,9 @@ pub struct Type {
     pub oid: u32,
     /// `pg_type.typname`: `int4`, `_text`, `bpchar`. What clients are told.
     pub name: Box<str>,
+    /// Its name in SQL, with its schema and quoted where it has to be: `pg_catalog.int4`, `public."My Type"`. Taken from
+    /// the catalog, so it may stand in a statement as it is.
+    pub sql: Box<str>,
     /// What its values consist of.
     pub shape: Shape,
 }

@@ -26,6 +26,7 @@ pub(crate) fn table(name: &str, columns: &str) -> Table {
         schema: "public".into(),
         name: name.into(),
         row_security: false,
+        replica_identity: ReplicaIdentity::Default,
         columns: columns.split_whitespace().map(column).collect(),
     }
 }
@@ -56,12 +57,14 @@ pub(crate) fn scalar(name: &str) -> Arc<Type> {
     Arc::new(Type {
         oid: *oid,
         name: name.into(),
+        sql: format!("pg_catalog.{name}").into(),
         shape: Shape::Scalar,
     })
 }
 
 /// The table as the stream would describe it.
-pub(crate) fn mapping(table: Table, replica_identity: ReplicaIdentity) -> Mapping {
+pub(crate) fn mapping(mut table: Table, replica_identity: ReplicaIdentity) -> Mapping {
+    table.replica_identity = replica_identity;
     let relation = Relation {
         oid: table.oid,
         schema: table.schema.clone(),

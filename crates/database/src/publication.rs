@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use changes::{Column, Field, Shape, Table, Type};
+use changes::{Column, Field, ReplicaIdentity, Shape, Table, Type};
 use replication::Definite;
 use serde::Deserialize;
 use tokio_postgres::types;
@@ -57,7 +57,7 @@ impl Pool {
 const PUBLISHED: &str = "
 with recursive
 listed as materialized (
-  select c.oid, n.nspname, c.relname, c.relrowsecurity
+  select c.oid, n.nspname, c.relname, c.relrowsecurity, c.relreplident
   from pg_publication p, pg_get_publication_tables(p.pubname) t, pg_class c, pg_namespace n
   where p.pubname = $1 and c.oid = t.relid and n.oid = c.relnamespace
 ),
@@ -87,13 +87,14 @@ used (oid) as (
 select
   (select coalesce(json_agg(json_build_object(
       'oid', l.oid::int8, 'schema', l.nspname, 'name', l.relname, 'row_security', l.relrowsecurity,
+      'replica_identity', l.relreplident,
       'columns', (
         select coalesce(json_agg(json_build_object(
           'name', c.attname, 'type', c.atttypid::int8, 'in_primary_key', c.in_primary_key) order by c.attnum), '[]')
         from columns c where c.relid = l.oid)
     ) order by l.nspname, l.relname), '[]') from listed l)::text as tables,
   (select coalesce(json_agg(json_build_object(
-      'oid', t.oid::int8, 'name', t.typname,
+      'oid', t.oid::int8, 'name', t.typname, 'sql', format('%s.%s', quote_ident(n.nspname), quote_ident(t.typname)),
       'shape', case
         when t.typelem <> 0 and t.typoutput = 'pg_catalog.array_out'::regproc then json_build_object('array',
           json_build_object('element', t.typelem::int8, 'delimiter', t.typdelim))
@@ -104,7 +105,8 @@ select
         when t.typtype = 'e' then json_build_object('enum', (
           select coalesce(json_agg(e.enumlabel order by e.enumsortorder), '[]') from pg_enum e where e.enumtypid = t.oid))
         else to_json('scalar'::text) end
-    )), '[]') from used u join pg_type t on t.oid = u.oid)::text as types,
+    )), '[]')
+    from used u join pg_type t on t.oid = u.oid join pg_namespace n on n.oid = t.typnamespace)::text as types,
   pg_current_snapshot()::text as snapshot
 from pg_publication where pubname = $1";
 
@@ -115,7 +117,21 @@ struct TableRow {
     schema: Box<str>,
     name: Box<str>,
     row_security: bool,
+    replica_identity: IdentityRow,
     columns: Vec<ColumnRow>,
+}
+
+/// `pg_class.relreplident`.
+#[derive(Deserialize)]
+enum IdentityRow {
+    #[serde(rename = "d")]
+    Default,
+    #[serde(rename = "n")]
+    Nothing,
+    #[serde(rename = "f")]
+    Full,
+    #[serde(rename = "i")]
+    Index,
 }
 
 #[derive(Deserialize)]
@@ -129,6 +145,7 @@ struct ColumnRow {
 struct TypeRow {
     oid: u32,
     name: Box<str>,
+    sql: Box<str>,
     shape: ShapeRow,
 }
 
@@ -168,6 +185,12 @@ fn read_tables(tables: &str, types: &str) -> Result<Vec<Table>, Error> {
             schema: row.schema,
             name: row.name,
             row_security: row.row_security,
+            replica_identity: match row.replica_identity {
+                IdentityRow::Default => ReplicaIdentity::Default,
+                IdentityRow::Nothing => ReplicaIdentity::Nothing,
+                IdentityRow::Full => ReplicaIdentity::Full,
+                IdentityRow::Index => ReplicaIdentity::Index,
+            },
             columns: row
                 .columns
                 .into_iter()
@@ -213,8 +236,12 @@ impl Types {
                 Shape::Composite { fields }
             }
         };
-        let name = row.name;
-        let built = Arc::new(Type { oid, name, shape });
+        let built = Arc::new(Type {
+            oid,
+            name: row.name,
+            sql: row.sql,
+            shape,
+        });
         self.built.insert(oid, built.clone());
         Ok(built)
     }
@@ -228,13 +255,13 @@ fn misunderstood(what: &str) -> Error {
 mod tests {
     use super::*;
 
-    const TABLE: &str = r#"[{"oid":1,"schema":"s","name":"t","row_security":true,"columns":[
+    const TABLE: &str = r#"[{"oid":1,"schema":"s","name":"t","row_security":true,"replica_identity":"d","columns":[
         {"name":"id","type":23,"in_primary_key":true},{"name":"many","type":1007,"in_primary_key":false}]}]"#;
 
     #[test]
     fn equal_types_are_one_in_memory() {
-        let types = r#"[{"oid":23,"name":"int4","shape":"scalar"},
-            {"oid":1007,"name":"_int4","shape":{"array":{"element":23,"delimiter":","}}}]"#;
+        let types = r#"[{"oid":23,"name":"int4","sql":"pg_catalog.int4","shape":"scalar"},
+            {"oid":1007,"name":"_int4","sql":"pg_catalog._int4","shape":{"array":{"element":23,"delimiter":","}}}]"#;
         let tables = read_tables(TABLE, types).unwrap();
         let [id, many] = &tables[0].columns[..] else {
             panic!("two columns");
@@ -251,8 +278,14 @@ mod tests {
 
     #[test]
     fn a_type_that_is_missing_or_contains_itself_is_an_error() {
-        assert!(read_tables(TABLE, r#"[{"oid":23,"name":"int4","shape":"scalar"}]"#).is_err());
-        let circle = r#"[{"oid":23,"name":"a","shape":{"domain":1007}},{"oid":1007,"name":"b","shape":{"domain":23}}]"#;
+        assert!(
+            read_tables(
+                TABLE,
+                r#"[{"oid":23,"name":"int4","sql":"pg_catalog.int4","shape":"scalar"}]"#
+            )
+            .is_err()
+        );
+        let circle = r#"[{"oid":23,"name":"a","sql":"s.a","shape":{"domain":1007}},{"oid":1007,"name":"b","sql":"s.b","shape":{"domain":23}}]"#;
         assert!(read_tables(TABLE, circle).is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use changes::{ColumnSet, Shape, Table};
+use changes::{Column, ColumnSet, ReplicaIdentity, Shape, Table};
 use database::{Error, Pool, Set, migrate};
 use pgcluster::TestCluster;
 use replication::{Definite, Dsn};
@@ -60,7 +60,9 @@ mod published {
               primary key (a, b) include (carried));
             alter table "Odd, name.é"."a ""b""" drop column gone;
             alter table "Odd, name.é"."a ""b""" enable row level security;
-            create table plain (id integer);
+            alter table "Odd, name.é"."a ""b""" replica identity full;
+            create type "Odd, name.é"."The ""Type" as enum ('x');
+            create table plain (id integer, odd "Odd, name.é"."The ""Type");
             create table unpublished (id integer);
             create publication p for table plain, "Odd, name.é"."a ""b""";
             "#,
@@ -90,6 +92,11 @@ mod published {
         );
         assert!(odd.row_security);
         assert!(!table(&published.tables, "plain").row_security);
+        assert_eq!(odd.replica_identity, ReplicaIdentity::Full);
+        assert_eq!(
+            table(&published.tables, "plain").replica_identity,
+            ReplicaIdentity::Default
+        );
         let oid = sql(cluster, "published_types", "select 'plain'::regclass::oid");
         assert_eq!(table(&published.tables, "plain").oid.to_string(), oid);
 
@@ -118,6 +125,19 @@ mod published {
         );
         assert!(matches!(shape("boxes"), Shape::Array { delimiter: ';', .. }));
         assert_eq!(shape("v"), &Shape::Scalar);
+
+        // What the catalog calls a type stands in a statement as it is.
+        let named = |columns: &[Column]| {
+            columns
+                .iter()
+                .map(|column| column.r#type.sql.to_string())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            named(&table(&published.tables, "plain").columns),
+            ["pg_catalog.int4", r#""Odd, name.é"."The ""Type""#]
+        );
+        assert_eq!(named(&odd.columns)[3], "public._mood");
     }
 
     #[tokio::test]

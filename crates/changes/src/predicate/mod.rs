@@ -477,6 +477,7 @@ mod tests {
         let array = Type {
             oid: 1009,
             name: "_text".into(),
+            sql: "pg_catalog._text".into(),
             shape: Shape::Array {
                 element: scalar("text"),
                 delimiter: ',',
@@ -512,6 +513,7 @@ mod tests {
         let mood = Arc::new(Type {
             oid: 90_000,
             name: "mood".into(),
+            sql: "public.mood".into(),
             shape: Shape::Enum {
                 labels: vec!["sad".into(), "ok".into()],
             },
@@ -526,6 +528,7 @@ mod tests {
         let positive = Type {
             oid: 90_001,
             name: "positive".into(),
+            sql: "public.positive".into(),
             shape: Shape::Domain { base: scalar("int4") },
         };
         assert!(compile(&positive, "gt.5").unwrap().holds(Cell::Text("10")));

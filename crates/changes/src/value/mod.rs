@@ -107,6 +107,7 @@ mod tests {
         Arc::new(Type {
             oid,
             name: "".into(),
+            sql: "".into(),
             shape,
         })
     }
