@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use changes::pgoutput::{Begin, Insert, Value};
 use changes::{
-    Binding, Catalog, Column, ColumnSet, Mapping, NumberedBinding, Relation, RelationColumn, ReplicaIdentity,
-    RowChange, Selectable, Shape, Subscription, SubscriptionIndex, Table, Timestamp, Type,
+    Answers, Binding, Catalog, Column, ColumnSet, Mapping, NumberedBinding, Relation, RelationColumn,
+    ReplicaIdentity, RowChange, Selectable, Shape, Subscription, SubscriptionIndex, Table, Timestamp, Type,
 };
 use phoenix_wire::json;
 use phoenix_wire::payload::RawBinding;
@@ -43,6 +43,12 @@ pub(crate) fn run(data: &[u8]) {
             binding: Arc::new(binding),
         }],
     };
+    assert!(
+        index
+            .unproven(&subscription)
+            .iter()
+            .all(|unproven| unproven.binding == 0)
+    );
     if let Err(refused) = index.insert((), subscription) {
         let mut notice = String::new();
         json::write_string(&mut notice, &refused.message);
@@ -71,11 +77,18 @@ pub(crate) fn run(data: &[u8]) {
         new,
     };
     let change = RowChange::insert(&mapping, &begin, insert).expect("as many values as columns");
-    for found in index.matches(&change) {
-        assert_eq!(found.ids, [1]);
+    for answer in [None, Some(false), Some(true)] {
+        let answers: Answers = index
+            .questions(&change)
+            .into_iter()
+            .map(|question| (question, answer))
+            .collect();
+        for found in index.matches(&change, &answers) {
+            assert_eq!(found.ids, [1]);
+        }
     }
     index.remove(());
-    assert!(index.matches(&change).is_empty());
+    assert!(index.questions(&change).is_empty() && index.matches(&change, &Answers::default()).is_empty());
 }
 
 const COLUMNS: [(&str, u32); 8] = [

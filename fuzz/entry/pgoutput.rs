@@ -100,12 +100,19 @@ fn shaped(oid: u32) -> Arc<Type> {
 fn show(change: Result<RowChange<'_>, RowMismatch>) {
     let Ok(change) = change else { return };
     let _ = change.key();
+    let _ = change.old_row();
     let some: ColumnSet = (0..change.table().columns.len())
         .filter(|at| at % 3 != 1)
         .collect();
     let all: ColumnSet = (0..change.table().columns.len()).collect();
-    let views = [some, all].map(View::Columns);
-    for view in views.iter().chain([&View::NoPrimaryKey, &View::Unauthorized]) {
+    let views = [some.clone(), all].map(View::Columns);
+    let others = [
+        View::OldRow(some.clone()),
+        View::Left(some),
+        View::NoPrimaryKey,
+        View::Unauthorized,
+    ];
+    for view in views.iter().chain(&others) {
         let data = changes::data(&change, view);
         json::check(data.as_bytes()).unwrap_or_else(|error| panic!("{error}: {data}"));
         for row in ["record", "old_record"]

@@ -8,18 +8,19 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
 
-use phoenix_wire::payload::changes::Exception;
-
-use crate::binding::{Binding, EventFilter};
+use crate::binding::Binding;
 use crate::change::{Action, Cell, RowChange};
 use crate::payload::View;
-use crate::predicate::{Datum, Predicate, Scale};
+use crate::predicate::{Datum, Scale};
+use crate::question::{Answers, Question};
 use crate::table::{ColumnSet, Table};
+use crate::table_binding::{Questions, Selection, TableBinding, Telling};
 
 /// The subscribers of a table.
 #[derive(Debug)]
 pub(crate) struct Audience<K> {
     primary_key: ColumnSet,
+    row_security: bool,
     /// By slot; an empty slot is listed in `free`.
     cohorts: Vec<Option<Cohort<K>>>,
     free: Vec<usize>,
@@ -30,6 +31,10 @@ pub(crate) struct Audience<K> {
     by_nothing: BTreeSet<usize>,
     /// How many cohorts a role has.
     roles: HashMap<Arc<str>, usize>,
+    /// Cohorts with a condition that may have to be asked of the database.
+    asking: usize,
+    /// Cohorts that look at what an updated row was.
+    watching: usize,
 }
 
 /// Cohorts by the value they ask for in one column.
@@ -75,29 +80,13 @@ pub struct Member<K> {
     pub claims: Arc<str>,
 }
 
-/// A binding compiled for the table.
-#[derive(Clone, Debug)]
-pub(crate) struct TableBinding {
-    id: u32,
-    event: EventFilter,
-    predicates: Vec<Predicate>,
-    select: Option<Selection>,
-}
-
-/// The columns a binding selects.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Selection {
-    /// Their names in order: changes for different selections are told apart by these, and come in this order.
-    names: Vec<String>,
-    /// The columns and the primary key.
-    columns: ColumnSet,
-}
-
 /// Some who hear of a change, what they hear, and by which of their bindings.
 #[derive(Clone, Debug)]
 pub struct Match<'a, K> {
     /// What they hear.
     pub view: View,
+    /// What has to be checked for each of them before they may hear it.
+    pub check: Check,
     /// Ids of the bindings, last binding first; equal bindings are named as often as they are there.
     pub ids: Vec<u32>,
     /// Their role.
@@ -106,81 +95,30 @@ pub struct Match<'a, K> {
     pub members: &'a [Member<K>],
 }
 
-impl TableBinding {
-    /// Compiles a binding for a table it covers, for a role that may select the columns in `selectable`.
-    pub(crate) fn compile(
-        numbered: &NumberedBinding,
-        table: &Table,
-        selectable: &ColumnSet,
-    ) -> Result<Self, Exception> {
-        let visible = |name: &str| {
-            table
-                .position(name)
-                .filter(|position| selectable.contains(*position))
-        };
-        let compile_condition = |condition: &crate::filter::Condition| {
-            let found = visible(&condition.column).and_then(|at| Some((at, table.columns.get(at)?)));
-            let Some((position, column)) = found else {
-                return Err(Exception::FilterColumn(condition.column.clone()));
-            };
-            Predicate::compile(condition, position, &column.r#type)
-        };
-        let binding = &numbered.binding;
-        Ok(Self {
-            id: numbered.id,
-            event: binding.event,
-            predicates: binding
-                .filters
-                .iter()
-                .map(compile_condition)
-                .collect::<Result<_, _>>()?,
-            select: binding
-                .select
-                .as_ref()
-                .map(|names| select(names, table, visible))
-                .transpose()?,
-        })
-    }
-
-    fn holds(&self, change: &RowChange<'_>) -> bool {
-        self.predicates
-            .iter()
-            .all(|predicate| predicate.holds(change.filtered(predicate.position())))
-    }
-
-    /// A value the binding asks for: position of the column and value.
-    fn required_value(&self) -> Option<(usize, Scale, &Datum<'static>)> {
-        self.predicates.iter().find_map(|predicate| {
-            let (scale, value) = predicate.required_value()?;
-            Some((predicate.position(), scale, value))
-        })
-    }
-}
-
-fn select(
-    names: &[String],
-    table: &Table,
-    visible: impl Fn(&str) -> Option<usize>,
-) -> Result<Selection, Exception> {
-    let mut columns = table.primary_key();
-    for name in names {
-        columns.insert(visible(name).ok_or_else(|| Exception::SelectColumn(name.as_str().into()))?);
-    }
-    let mut names = names.to_vec();
-    names.sort();
-    Ok(Selection { names, columns })
+/// What decides whether somebody may hear of a change that is meant for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// Nothing: the table has no policies, or what is told is told whatever they say.
+    Nothing,
+    /// Whether they see the row with this key as it is now: [`RowChange::key`].
+    CurrentRow,
+    /// Whether they have seen the row as it was: [`RowChange::old_row`].
+    OldRow,
 }
 
 impl<K: Copy + Eq + Hash> Audience<K> {
     pub(crate) fn new(table: &Table) -> Self {
         Self {
             primary_key: table.primary_key(),
+            row_security: table.row_security,
             cohorts: Vec::new(),
             free: Vec::new(),
             slots: HashMap::new(),
             by_value: HashMap::new(),
             by_nothing: BTreeSet::new(),
             roles: HashMap::new(),
+            asking: 0,
+            watching: 0,
         }
     }
 
@@ -211,6 +149,8 @@ impl<K: Copy + Eq + Hash> Audience<K> {
             }
         }
         *self.roles.entry(Arc::clone(&key.role)).or_default() += 1;
+        self.asking += usize::from(bindings.iter().any(TableBinding::asks));
+        self.watching += usize::from(bindings.iter().any(TableBinding::watches_leaving));
         self.slots.insert(key.clone(), slot);
         if let Some(place) = self.cohorts.get_mut(slot) {
             *place = Some(Cohort {
@@ -264,6 +204,8 @@ impl<K: Copy + Eq + Hash> Audience<K> {
         };
         self.free.push(slot);
         self.slots.remove(&cohort.key);
+        self.asking -= usize::from(cohort.bindings.iter().any(TableBinding::asks));
+        self.watching -= usize::from(cohort.bindings.iter().any(TableBinding::watches_leaving));
         if !self.by_nothing.remove(&slot) {
             for (position, _, value) in cohort.bindings.iter().filter_map(TableBinding::required_value) {
                 let Some(by_value) = self.by_value.get_mut(&position) else {
@@ -293,31 +235,72 @@ impl<K: Copy + Eq + Hash> Audience<K> {
         self.slots.is_empty()
     }
 
+    /// What has to be asked before [`Self::matches`] can be believed.
+    pub(crate) fn questions<'a>(
+        &'a self,
+        change: &RowChange<'_>,
+        selectable: impl Fn(&str) -> &'a ColumnSet,
+    ) -> Vec<Question> {
+        if self.asking == 0 {
+            return Vec::new();
+        }
+        let mut found = Questions::new();
+        for (cohort, refusal) in self.concerned(change, &selectable) {
+            for binding in &cohort.bindings {
+                match refusal {
+                    None => binding.ask(change, &mut found),
+                    Some(_) if !binding.covers(change.action()) => binding.ask_leaving(change, &mut found),
+                    Some(_) => {}
+                }
+            }
+        }
+        found.into_iter().map(|(asked, text)| asked.of(text)).collect()
+    }
+
     /// Who hears of a change. `selectable` says which columns of the table a role may select.
     pub(crate) fn matches<'a>(
         &'a self,
         change: &RowChange<'_>,
+        answers: &Answers,
         selectable: impl Fn(&str) -> &'a ColumnSet,
     ) -> Vec<Match<'a, K>> {
-        let refusal = |role: &str| self.refusal(change.action(), selectable(role));
+        let mut matches = Vec::new();
+        for (cohort, refusal) in self.concerned(change, &selectable) {
+            let telling = |binding: &TableBinding| binding.telling(change, answers);
+            let left = |binding: &TableBinding| {
+                let has_left = !binding.covers(change.action()) && binding.has_left(change, answers);
+                has_left.then_some(Telling::Left)
+            };
+            let columns = selectable(&cohort.key.role);
+            match refusal {
+                None => cohort.match_rows(self.row_security, change.action(), columns, telling, &mut matches),
+                Some(view) => {
+                    cohort.match_all(change.action(), view, &mut matches);
+                    cohort.match_rows(self.row_security, change.action(), columns, left, &mut matches);
+                }
+            }
+        }
+        matches
+    }
+
+    /// The cohorts a change may concern, and what they hear instead of rows if their role is refused these.
+    fn concerned<'a>(
+        &'a self,
+        change: &RowChange<'_>,
+        selectable: &impl Fn(&str) -> &'a ColumnSet,
+    ) -> Vec<(&'a Cohort<K>, Option<View>)> {
+        let refusal = |role: &str| refusal(change.action(), &self.primary_key, selectable(role));
         // Whoever is refused the rows hears of all of them, whatever the filters.
         let candidates = if self.roles.keys().any(|role| refusal(role).is_some()) {
             (0..self.cohorts.len()).collect()
         } else {
             self.candidates(change)
         };
-        let mut matches = Vec::new();
-        for cohort in candidates
-            .into_iter()
+        let cohorts = candidates.into_iter();
+        cohorts
             .filter_map(|slot| self.cohorts.get(slot)?.as_ref())
-        {
-            let role = &*cohort.key.role;
-            match refusal(role) {
-                Some(view) => cohort.match_all(change.action(), view, &mut matches),
-                None => cohort.match_rows(change, selectable(role), &mut matches),
-            }
-        }
-        matches
+            .map(|cohort| (cohort, refusal(&cohort.key.role)))
+            .collect()
     }
 
     /// How many cohorts are looked at for a change.
@@ -326,33 +309,41 @@ impl<K: Copy + Eq + Hash> Audience<K> {
         self.candidates(change).len()
     }
 
-    /// What a role hears instead of rows. Deleted rows are told in any case.
-    fn refusal(&self, action: Action, selectable: &ColumnSet) -> Option<View> {
-        if action == Action::Delete {
-            None
-        } else if self.primary_key.is_empty() {
-            Some(View::NoPrimaryKey)
-        } else if !self.primary_key.is_subset(selectable) {
-            Some(View::Unauthorized)
-        } else {
-            None
-        }
-    }
-
     /// The slots of all cohorts a change may concern by the values of its row.
     fn candidates(&self, change: &RowChange<'_>) -> BTreeSet<usize> {
         let mut slots = self.by_nothing.clone();
         for (position, by_value) in &self.by_value {
-            let Cell::Text(text) = change.filtered(*position) else {
-                continue;
-            };
-            let found = by_value
-                .scale
-                .read(text)
-                .and_then(|value| by_value.slots.get(&value));
-            slots.extend(found.into_iter().flatten());
+            slots.extend(by_value.slots_of(change.filtered(*position)));
+            if self.watching > 0 && change.action() == Action::Update {
+                slots.extend(by_value.slots_of(change.old_cell(*position)));
+            }
         }
         slots
+    }
+}
+
+/// What a role hears instead of rows. Deleted rows are told in any case.
+pub(crate) fn refusal(action: Action, primary_key: &ColumnSet, selectable: &ColumnSet) -> Option<View> {
+    if action == Action::Delete {
+        None
+    } else if primary_key.is_empty() {
+        Some(View::NoPrimaryKey)
+    } else if !primary_key.is_subset(selectable) {
+        Some(View::Unauthorized)
+    } else {
+        None
+    }
+}
+
+impl ByValue {
+    /// The cohorts that ask for a value.
+    fn slots_of<'c>(&'c self, cell: Cell<'c>) -> impl Iterator<Item = usize> + 'c {
+        let value = match cell {
+            Cell::Text(text) => self.scale.read(text),
+            Cell::Null | Cell::Absent => None,
+        };
+        let found = value.and_then(|value| self.slots.get(&value));
+        found.into_iter().flatten().copied()
     }
 }
 
@@ -363,49 +354,69 @@ impl<K> Cohort<K> {
             .bindings
             .iter()
             .rev()
-            .filter(|binding| binding.event.covers(action));
+            .filter(|binding| binding.covers(action));
         let ids: Vec<u32> = bindings.map(|binding| binding.id).collect();
         if !ids.is_empty() {
-            matches.push(self.matched(view, ids));
+            matches.push(self.matched(view, Check::Nothing, ids));
         }
     }
 
-    /// The bindings whose filters the row satisfies, in a match for each selection.
+    /// The bindings that have something to tell, in a match for each selection and way of telling.
     fn match_rows<'a>(
         &'a self,
-        change: &RowChange<'_>,
+        row_security: bool,
+        action: Action,
         selectable: &ColumnSet,
+        telling: impl Fn(&TableBinding) -> Option<Telling>,
         matches: &mut Vec<Match<'a, K>>,
     ) {
-        let mut by_selection: Vec<(Option<&Selection>, Vec<u32>)> = Vec::new();
-        let bindings = self
-            .bindings
-            .iter()
-            .rev()
-            .filter(|binding| binding.event.covers(change.action()));
-        for binding in bindings.filter(|binding| binding.holds(change)) {
+        let mut groups: Vec<Group<'_>> = Vec::new();
+        for binding in self.bindings.iter().rev() {
+            let Some(telling) = telling(binding) else {
+                continue;
+            };
             let select = binding.select.as_ref();
-            match by_selection.iter_mut().find(|(known, _)| *known == select) {
-                Some((_, ids)) => ids.push(binding.id),
-                None => by_selection.push((select, vec![binding.id])),
+            let mut known = groups.iter_mut();
+            match known.find(|group| group.select == select && group.telling == telling) {
+                Some(group) => group.ids.push(binding.id),
+                None => groups.push(Group {
+                    select,
+                    telling,
+                    view: binding.view(telling, selectable),
+                    ids: vec![binding.id],
+                }),
             }
         }
-        by_selection.sort_by_key(|(select, _)| *select);
-        for (select, ids) in by_selection {
-            let visible = select.map_or_else(
-                || selectable.clone(),
-                |select| selectable.intersection(&select.columns),
-            );
-            matches.push(self.matched(View::Columns(visible), ids));
+        groups.sort_by_key(|group| group.select);
+        for Group {
+            telling, view, ids, ..
+        } in groups
+        {
+            let check = match telling {
+                _ if !row_security => Check::Nothing,
+                Telling::OldRow | Telling::Left => Check::OldRow,
+                Telling::Change if action == Action::Delete => Check::Nothing,
+                Telling::Change => Check::CurrentRow,
+            };
+            matches.push(self.matched(view, check, ids));
         }
     }
 
-    fn matched(&self, view: View, ids: Vec<u32>) -> Match<'_, K> {
+    fn matched(&self, view: View, check: Check, ids: Vec<u32>) -> Match<'_, K> {
         Match {
             view,
+            check,
             ids,
             role: &self.key.role,
             members: &self.members,
         }
     }
+}
+
+/// Bindings of a cohort that tell the same.
+struct Group<'a> {
+    select: Option<&'a Selection>,
+    telling: Telling,
+    view: View,
+    ids: Vec<u32>,
 }

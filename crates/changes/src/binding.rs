@@ -23,6 +23,12 @@ pub struct Binding {
     pub filters: Vec<Condition>,
     /// Of which columns besides the primary key; `None` for all.
     pub select: Option<Vec<String>>,
+    /// `"snapshot":true`: the rows that are there are told as well. Only with both names, neither of them `*`.
+    pub snapshot: bool,
+    /// `"deletes":"visible"`: deleted rows are told whole, and only to who has seen them.
+    pub visible_deletes: bool,
+    /// `"left":true`: a row that an update takes out of the filter is told as if it had been deleted.
+    pub left: bool,
 }
 
 /// Which changes a binding is about.
@@ -99,10 +105,17 @@ impl Binding {
             table: NamePattern::new(&table),
             filters,
             select,
+            snapshot: flag(raw, "snapshot").map_err(refused)?,
+            visible_deletes: word(raw, "deletes", "visible").map_err(refused)?,
+            left: flag(raw, "left").map_err(refused)?,
         };
         let has_wildcard = binding.schema.is_wildcard() || binding.table.is_wildcard();
         if has_wildcard && binding.select.is_some() {
             return Err(refused(text::SELECT_ON_WILDCARD.to_owned()));
+        }
+        let has_both_names = raw.member("schema").is_some() && raw.member("table").is_some();
+        if binding.snapshot && (has_wildcard || !has_both_names) {
+            return Err(refused(text::SNAPSHOT_OF_WILDCARD.to_owned()));
         }
         Ok(binding)
     }
@@ -142,6 +155,24 @@ fn parse_select(raw: &RawBinding) -> Result<Option<Vec<String>>, &'static str> {
     let columns = json::elements(select).filter_map(json::string);
     let columns: Vec<_> = columns.map(|column| column.into_owned()).collect();
     Ok((!columns.is_empty()).then_some(columns))
+}
+
+/// A member that is `true`, `false` or not there.
+fn flag(raw: &RawBinding, key: &str) -> Result<bool, String> {
+    match raw.member(key) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(text::option_value(key, "true or false")),
+    }
+}
+
+/// A member that is this word or not there.
+fn word(raw: &RawBinding, key: &str, word: &str) -> Result<bool, String> {
+    match raw.member(key) {
+        None => Ok(false),
+        Some(found) if json::string(found).is_some_and(|found| found == word) => Ok(true),
+        Some(_) => Err(text::option_value(key, &format!("\"{word}\""))),
+    }
 }
 
 fn told_back(condition: &Condition) -> FilterParts<'_> {
@@ -265,5 +296,62 @@ mod tests {
             error(r#"{"schema":"*","table":"b","select":["x"],"filter":"x"}"#)
                 .starts_with("Error parsing `filter`")
         );
+    }
+
+    #[test]
+    fn keys_of_this_server_are_off_unless_asked_for() {
+        let parse = |members: &str| {
+            let raw = raw_binding(&format!(r#"{{"schema":"a","table":"b"{members}}}"#));
+            let binding = Binding::parse(&raw).unwrap_or_else(|error| panic!("{members}: {error}"));
+            (binding.snapshot, binding.visible_deletes, binding.left)
+        };
+        assert_eq!(parse(""), (false, false, false));
+        assert_eq!(parse(r#","snapshot":true"#), (true, false, false));
+        assert_eq!(parse(r#","deletes":"visible""#), (false, true, false));
+        assert_eq!(parse(r#","left":true,"snapshot":false"#), (false, false, true));
+    }
+
+    #[test]
+    fn keys_of_this_server_say_what_they_take() {
+        for (member, message) in [
+            (
+                r#""snapshot":"yes""#,
+                "Error parsing `snapshot` params: expected true or false",
+            ),
+            (
+                r#""left":1"#,
+                "Error parsing `left` params: expected true or false",
+            ),
+            (
+                r#""left":null"#,
+                "Error parsing `left` params: expected true or false",
+            ),
+            (
+                r#""deletes":true"#,
+                r#"Error parsing `deletes` params: expected "visible""#,
+            ),
+            (
+                r#""deletes":"all""#,
+                r#"Error parsing `deletes` params: expected "visible""#,
+            ),
+        ] {
+            assert_eq!(
+                error(&format!(r#"{{"schema":"a","table":"b",{member}}}"#)),
+                message
+            );
+        }
+    }
+
+    #[test]
+    fn a_snapshot_is_of_one_table_by_its_names() {
+        for names in [
+            r#""schema":"a""#,
+            r#""table":"b""#,
+            r#""schema":"a","table":"*""#,
+            r#""schema":"*","table":"b""#,
+        ] {
+            let raw = format!(r#"{{{names},"snapshot":true}}"#);
+            assert_eq!(error(&raw), text::SNAPSHOT_OF_WILDCARD);
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::mapping::Mapping;
-use crate::pgoutput::{Begin, Delete, Insert, OldTuple, Tuple, Update, Value};
+use crate::pgoutput::{Begin, Delete, Insert, OldTuple, Update, Value};
 use crate::relation::ReplicaIdentity;
 use crate::table::{ColumnSet, Table, Type};
 use crate::timestamp::Timestamp;
@@ -34,14 +34,13 @@ impl Action {
 /// Source: protocol-spec/postgres-changes.md, section 6.
 pub const CHANGE_BYTES_MAX: usize = 1 << 20;
 
-/// A change of a row, with the values still in the message they came in.
+/// A change of a row, with the values still in the message they came in; or a row as it is, told as if it had just come.
 #[derive(Debug)]
 pub struct RowChange<'a> {
     action: Action,
     mapping: &'a Mapping,
-    /// LSN of the commit.
-    commit_lsn: u64,
-    commit_timestamp: Timestamp,
+    /// LSN and time of the commit; nothing for a row that was read from the table.
+    commit: Option<(u64, Timestamp)>,
     /// The row as it is now; nothing for a DELETE. What is stored out of line and was left alone is absent.
     new: Row<'a>,
     /// The row as it was, as far as the replica identity goes; nothing for an INSERT.
@@ -58,7 +57,7 @@ pub struct RowMismatch {
     pub columns: usize,
 }
 
-/// Values by the positions of the table's columns.
+/// Values by the positions of the table's columns, as they are in the log.
 #[derive(Debug, Default)]
 struct Row<'a>(Vec<Cell<'a>>);
 
@@ -83,6 +82,21 @@ impl<'a> RowChange<'a> {
     pub fn insert(mapping: &'a Mapping, begin: &Begin, insert: Insert<'a>) -> Result<Self, RowMismatch> {
         let new = Row::new(mapping, &insert.new)?;
         Ok(Self::new(Action::Insert, mapping, begin, new, Row::default()))
+    }
+
+    /// A row that is in the table: its values in the order of the table's columns, with a [`Mapping::of_table`].
+    ///
+    /// # Errors
+    ///
+    /// [`RowMismatch`].
+    pub fn snapshot(mapping: &'a Mapping, row: &[Value<'a>]) -> Result<Self, RowMismatch> {
+        Ok(Self {
+            action: Action::Insert,
+            mapping,
+            commit: None,
+            new: Row::new(mapping, row)?,
+            old: Row::default(),
+        })
     }
 
     /// A row that was updated.
@@ -117,8 +131,7 @@ impl<'a> RowChange<'a> {
         Self {
             action,
             mapping,
-            commit_lsn: begin.final_lsn,
-            commit_timestamp: begin.timestamp,
+            commit: Some((begin.final_lsn, begin.timestamp)),
             new,
             old,
         }
@@ -134,19 +147,14 @@ impl<'a> RowChange<'a> {
         self.mapping.table()
     }
 
-    /// LSN of the commit it is part of.
-    pub fn commit_lsn(&self) -> u64 {
-        self.commit_lsn
+    /// LSN of the commit it is part of; `None` for a row of a snapshot.
+    pub fn commit_lsn(&self) -> Option<u64> {
+        self.commit.map(|(lsn, _)| lsn)
     }
 
-    /// When it was committed.
-    pub fn commit_timestamp(&self) -> Timestamp {
-        self.commit_timestamp
-    }
-
-    /// Whether policies have to be asked who sees it. A row that is gone cannot be asked about.
-    pub fn needs_visibility_check(&self) -> bool {
-        self.table().row_security && self.action != Action::Delete
+    /// When it was committed; `None` for a row of a snapshot.
+    pub fn commit_timestamp(&self) -> Option<Timestamp> {
+        self.commit.map(|(_, timestamp)| timestamp)
     }
 
     /// The primary key of the row as it is now: name, type and text of each column. `None` if there is no such row, no
@@ -163,6 +171,19 @@ impl<'a> RowChange<'a> {
         key.filter(|key| !key.is_empty())
     }
 
+    /// The whole row as it was: name, type and text of each column, NULL as `None`. `None` if the log does not tell all of
+    /// it: the replica identity is not full, or there is a column that is not in the stream, such as a generated one.
+    pub fn old_row(&self) -> Option<Vec<(&'a str, &'a Type, Option<&'a str>)>> {
+        let columns = self.mapping.columns();
+        columns
+            .map(|(at, column, _)| match self.old.cell(at) {
+                Cell::Text(text) => Some((&*column.name, &*column.r#type, Some(text))),
+                Cell::Null => Some((&*column.name, &*column.r#type, None)),
+                Cell::Absent => None,
+            })
+            .collect()
+    }
+
     /// Whether only the small values are to be sent. What is measured is the text of all values of the new and the old
     /// row; the reference measures the JSON of its decoder, in which names and types come on top.
     pub fn is_too_large(&self) -> bool {
@@ -175,12 +196,12 @@ impl<'a> RowChange<'a> {
 
     /// The value in the new row, as it is in the log.
     pub(crate) fn new_cell(&self, position: usize) -> Cell<'a> {
-        self.new.cell(position)
+        self.told(position, self.new.cell(position))
     }
 
     /// The value in the former row.
     pub(crate) fn old_cell(&self, position: usize) -> Cell<'a> {
-        self.old.cell(position)
+        self.told(position, self.old.cell(position))
     }
 
     /// The value in the new row, from the former one where it was left alone.
@@ -199,6 +220,13 @@ impl<'a> RowChange<'a> {
         }
     }
 
+    fn told(&self, position: usize, cell: Cell<'a>) -> Cell<'a> {
+        match cell {
+            Cell::Text(text) if self.mapping.is_no_json_number(position, text) => Cell::Null,
+            other => other,
+        }
+    }
+
     /// The columns of the primary key.
     pub(crate) fn primary_key(&self) -> &'a ColumnSet {
         self.mapping.primary_key()
@@ -206,7 +234,7 @@ impl<'a> RowChange<'a> {
 }
 
 impl<'a> Row<'a> {
-    fn new(mapping: &Mapping, tuple: &Tuple<'a>) -> Result<Self, RowMismatch> {
+    fn new(mapping: &Mapping, tuple: &[Value<'a>]) -> Result<Self, RowMismatch> {
         let columns = mapping.relation().columns.len();
         if tuple.len() != columns {
             return Err(RowMismatch {
@@ -228,7 +256,7 @@ impl<'a> Row<'a> {
     }
 
     /// The columns of the replica identity alone.
-    fn key_of(mapping: &Mapping, tuple: &Tuple<'a>) -> Self {
+    fn key_of(mapping: &Mapping, tuple: &[Value<'a>]) -> Self {
         Self::of(mapping, tuple, |at| {
             mapping
                 .relation()
@@ -238,7 +266,7 @@ impl<'a> Row<'a> {
         })
     }
 
-    fn of(mapping: &Mapping, tuple: &Tuple<'a>, is_told: impl Fn(usize) -> bool) -> Self {
+    fn of(mapping: &Mapping, tuple: &[Value<'a>], is_told: impl Fn(usize) -> bool) -> Self {
         let mut cells = vec![Cell::Absent; mapping.table().columns.len()];
         for (at, value) in tuple.iter().enumerate().filter(|(at, _)| is_told(*at)) {
             let cell = mapping.position(at).and_then(|position| cells.get_mut(position));
@@ -246,7 +274,6 @@ impl<'a> Row<'a> {
             *cell = match value {
                 Value::Null => Cell::Null,
                 Value::UnchangedToast => Cell::Absent,
-                Value::Text(text) if mapping.is_no_json_number(at, text) => Cell::Null,
                 Value::Text(text) => Cell::Text(text),
             };
         }
@@ -353,5 +380,41 @@ mod tests {
         );
         let keyless = mapping(table("nopk", "a:int4"), ReplicaIdentity::Full);
         assert_eq!(names_and_texts(&insert(&keyless, &["1"])), None);
+    }
+
+    #[test]
+    fn an_old_row_is_known_whole_or_not_at_all() {
+        let columns = "id!:int8 n:numeric body:text";
+        let shown = |change: &RowChange<'_>| {
+            let row = change.old_row()?;
+            let column =
+                |(name, _, text): &(&str, &Type, Option<&str>)| format!("{name}={}", text.unwrap_or("~"));
+            Some(row.iter().map(column).collect::<Vec<_>>().join(" "))
+        };
+        let full = mapping(table("notes", columns), ReplicaIdentity::Full);
+        // A number JSON has no word for is the database's all the same.
+        assert_eq!(
+            shown(&delete(&full, &["1", "NaN", "~"])).as_deref(),
+            Some("id=1 n=NaN body=~")
+        );
+        let old: &[&str] = &["1", "2", "a"];
+        assert_eq!(
+            shown(&update(&full, Some(old), &["1", "3", "="])).as_deref(),
+            Some("id=1 n=2 body=a")
+        );
+        assert_eq!(shown(&insert(&full, &["1", "2", "a"])), None);
+        let key_only = mapping(table("notes", columns), ReplicaIdentity::Default);
+        assert_eq!(shown(&delete(&key_only, &["1", "~", "~"])), None);
+        assert_eq!(shown(&update(&key_only, None, &["1", "3", "b"])), None);
+    }
+
+    #[test]
+    fn a_row_of_a_snapshot_is_of_no_commit() {
+        let notes = Mapping::of_table(Arc::new(table("notes", "id!:int8 body:text")));
+        assert!(notes.fits());
+        let row = RowChange::snapshot(&notes, &tuple(&["1", "a"])).unwrap();
+        assert_eq!((row.action(), row.commit_lsn()), (Action::Insert, None));
+        assert_eq!(row.new_cell(1), Cell::Text("a"));
+        assert!(RowChange::snapshot(&notes, &tuple(&["1"])).is_err());
     }
 }

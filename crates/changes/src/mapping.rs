@@ -8,8 +8,9 @@ use std::sync::Arc;
 use phoenix_wire::json::write_string;
 
 use crate::jsonb;
-use crate::relation::Relation;
+use crate::relation::{Relation, RelationColumn};
 use crate::table::{Column, ColumnSet, Table};
+use crate::value::oid;
 
 /// What is needed to understand the rows of one table.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct Mapping {
     primary_key: ColumnSet,
     /// For each column of the relation its position in the table.
     positions: Vec<Option<usize>>,
+    /// The positions in the table of those of its columns that are numbers with a point.
+    fractions: ColumnSet,
     /// What is written for each column of the table.
     labels: Vec<Label>,
     /// The positions of the table's columns in the order of a `jsonb` object.
@@ -37,11 +40,14 @@ pub(crate) struct Label {
 impl Mapping {
     /// Lays `relation` over `table`; they have the same oid.
     pub fn new(table: Arc<Table>, relation: Arc<Relation>) -> Self {
-        let positions = relation
+        const FRACTIONS: [u32; 3] = [oid::FLOAT4, oid::FLOAT8, oid::NUMERIC];
+        let positions: Vec<_> = relation
             .columns
             .iter()
             .map(|column| table.position(&column.name))
             .collect();
+        let columns = relation.columns.iter().zip(&positions);
+        let fractions = columns.filter(|(column, _)| FRACTIONS.contains(&column.type_oid));
         let mut object_order: Vec<usize> = (0..table.columns.len()).collect();
         object_order.sort_by(|a, b| match (table.columns.get(*a), table.columns.get(*b)) {
             (Some(a), Some(b)) => jsonb::compare_keys(&a.name, &b.name),
@@ -49,12 +55,31 @@ impl Mapping {
         });
         Self {
             primary_key: table.primary_key(),
+            fractions: fractions.filter_map(|(_, position)| *position).collect(),
             labels: table.columns.iter().map(label).collect(),
             table,
             relation,
             positions,
             object_order,
         }
+    }
+
+    /// For rows that were read from the table itself: all its columns in their order, and no stream.
+    pub fn of_table(table: Arc<Table>) -> Self {
+        let column = |column: &Column| RelationColumn {
+            name: column.name.clone(),
+            type_oid: column.r#type.oid,
+            type_modifier: -1,
+            is_key: column.in_primary_key,
+        };
+        let relation = Relation {
+            oid: table.oid,
+            schema: table.schema.clone(),
+            name: table.name.clone(),
+            replica_identity: table.replica_identity,
+            columns: table.columns.iter().map(column).collect(),
+        };
+        Self::new(table, Arc::new(relation))
     }
 
     /// The catalog's side.
@@ -67,22 +92,16 @@ impl Mapping {
         &self.relation
     }
 
-    /// Whether a value in the stream is a number that JSON has no word for. The reference's decoder writes null for it,
-    /// for filters as well; inside an array it is text.
-    pub(crate) fn is_no_json_number(&self, column: usize, text: &str) -> bool {
-        const NUMBERS: [u32; 3] = [700, 701, 1700]; // float4, float8, numeric
-        matches!(text, "NaN" | "Infinity" | "-Infinity")
-            && self
-                .relation
-                .columns
-                .get(column)
-                .is_some_and(|column| NUMBERS.contains(&column.type_oid))
+    /// Whether the text of the column at this position of the table is a number that JSON has no word for. The reference's
+    /// decoder writes null for it, for filters as well; inside an array it is text.
+    pub(crate) fn is_no_json_number(&self, position: usize, text: &str) -> bool {
+        matches!(text, "NaN" | "Infinity" | "-Infinity") && self.fractions.contains(position)
     }
 
     /// False if the stream tells of names or types the catalog's side does not have: one of the two is of another age, so
     /// the catalog is worth another look.
     pub fn fits(&self) -> bool {
-        let has_column = |(column, position): (&crate::relation::RelationColumn, &Option<usize>)| {
+        let has_column = |(column, position): (&RelationColumn, &Option<usize>)| {
             let found = position.and_then(|at| self.table.columns.get(at));
             found.is_some_and(|found| found.r#type.oid == column.type_oid)
         };

@@ -16,8 +16,13 @@ pub enum View {
     NoPrimaryKey,
     /// That it happened, and that the role may not select the primary key.
     Unauthorized,
-    /// These columns.
+    /// These columns. Of a deleted row of a table with row level security the key alone: nobody asks who has seen it.
     Columns(ColumnSet),
+    /// These columns of a deleted row, to somebody who has seen it.
+    OldRow(ColumnSet),
+    /// That an updated row does not concern a binding any more, with these columns of what it was: told as if it had been
+    /// deleted.
+    Left(ColumnSet),
 }
 
 /// JSON text of a value up to which it is still part of a change that is too large. Bytes.
@@ -52,18 +57,35 @@ impl<'c, 'a> Payloads<'c, 'a> {
 
 /// Writes the `data` object of a change.
 pub fn data(change: &RowChange<'_>, view: &View) -> String {
+    let action = match view {
+        View::Left(_) => Action::Delete,
+        _ => change.action(),
+    };
     let mut out = String::with_capacity(256);
     out.push_str(r#"{"schema":"#);
     write_string(&mut out, &change.table().schema);
     out.push_str(r#","table":"#);
     write_string(&mut out, &change.table().name);
     out.push_str(r#","type":""#);
-    out.push_str(change.action().as_str());
+    out.push_str(action.as_str());
     out.push_str(r#"","commit_timestamp":"#);
     match view {
-        View::NoPrimaryKey => write_nothing(&mut out, change.action(), text::NO_PRIMARY_KEY),
-        View::Unauthorized => write_nothing(&mut out, change.action(), text::UNAUTHORIZED),
-        View::Columns(columns) => write_columns(&mut out, change, columns),
+        View::NoPrimaryKey => write_nothing(&mut out, action, text::NO_PRIMARY_KEY),
+        View::Unauthorized => write_nothing(&mut out, action, text::UNAUTHORIZED),
+        View::Columns(columns) => {
+            let key_only = action == Action::Delete && change.table().row_security;
+            let key = key_only.then(|| columns.intersection(change.primary_key()));
+            write_columns(&mut out, change, action, columns, key.as_ref().unwrap_or(columns));
+        }
+        View::OldRow(columns) | View::Left(columns) => {
+            write_columns(&mut out, change, action, columns, columns);
+        }
+    }
+    if matches!(view, View::Left(_)) {
+        out.push_str(r#","left":true"#);
+    }
+    if change.commit_timestamp().is_none() {
+        out.push_str(r#","snapshot":true"#);
     }
     out.push('}');
     out
@@ -80,8 +102,19 @@ fn write_nothing(out: &mut String, action: Action, error: &str) {
     write_errors(out, Some(error));
 }
 
-fn write_columns(out: &mut String, change: &RowChange<'_>, visible: &ColumnSet) {
-    out.push_str(&format!(r#""{}","columns":["#, change.commit_timestamp()));
+/// Writes what follows `"commit_timestamp":`, with the columns in `visible`, and of the former row those in `visible_old`.
+fn write_columns(
+    out: &mut String,
+    change: &RowChange<'_>,
+    action: Action,
+    visible: &ColumnSet,
+    visible_old: &ColumnSet,
+) {
+    match change.commit_timestamp() {
+        Some(timestamp) => out.push_str(&format!(r#""{timestamp}""#)),
+        None => out.push_str("null"),
+    }
+    out.push_str(r#","columns":["#);
     let mut separator = "";
     for (_, _, label) in change
         .mapping()
@@ -95,7 +128,6 @@ fn write_columns(out: &mut String, change: &RowChange<'_>, visible: &ColumnSet) 
     out.push(']');
 
     let is_too_large = change.is_too_large();
-    let action = change.action();
     if action != Action::Delete {
         out.push_str(r#","record":"#);
         if is_too_large {
@@ -105,15 +137,11 @@ fn write_columns(out: &mut String, change: &RowChange<'_>, visible: &ColumnSet) 
         }
     }
     if action != Action::Insert {
-        // Nobody can say who would have seen the deleted row, so of it only the key is told.
-        let key_only = action == Action::Delete && change.table().row_security;
-        let cut = key_only.then(|| visible.intersection(change.primary_key()));
-        let visible = cut.as_ref().unwrap_or(visible);
         out.push_str(r#","old_record":"#);
         if is_too_large {
-            write_small_values(out, change, visible, |at| change.old_cell(at));
+            write_small_values(out, change, visible_old, |at| change.old_cell(at));
         } else {
-            write_row(out, change, visible, |at| change.old_cell(at));
+            write_row(out, change, visible_old, |at| change.old_cell(at));
         }
     }
     write_errors(out, is_too_large.then_some(text::TOO_LARGE));
@@ -186,10 +214,13 @@ fn write_errors(out: &mut String, error: Option<&str>) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::change::CHANGE_BYTES_MAX;
+    use crate::mapping::Mapping;
     use crate::relation::ReplicaIdentity::{Default, Full};
-    use crate::testing::{delete, insert, mapping, table, update};
+    use crate::testing::{delete, insert, mapping, table, tuple, update};
 
     /// The columns at these positions.
     fn columns<const N: usize>(positions: [usize; N]) -> View {
@@ -258,6 +289,51 @@ mod tests {
         assert_eq!(
             rows(&update(&secrets, Some(&["1", "a"]), &["1", "b"]), &all),
             r#""record":{"id":1,"body":"b"},"old_record":{"id":1,"body":"a"}"#
+        );
+    }
+
+    #[test]
+    fn who_has_seen_a_deleted_row_is_told_all_of_it() {
+        let mut secrets = table("secrets", "id!:int8 body:text hidden:text");
+        secrets.row_security = true;
+        let secrets = mapping(secrets, Full);
+        let change = delete(&secrets, &["1", "b", "c"]);
+        let seen = View::OldRow([0, 1].into_iter().collect());
+        assert_eq!(rows(&change, &seen), r#""old_record":{"id":1,"body":"b"}"#);
+    }
+
+    #[test]
+    fn a_row_that_left_is_told_like_a_deleted_one() {
+        let mut notes = table("notes", "id!:int8 body:text n:int4");
+        notes.row_security = true;
+        let notes = mapping(notes, Full);
+        let change = update(&notes, Some(&["1", "a", "~"]), &["1", "b", "3"]);
+        let left = data(&change, &View::Left([0, 1].into_iter().collect()));
+        phoenix_wire::json::check(left.as_bytes()).unwrap();
+        assert_eq!(
+            left,
+            concat!(
+                r#"{"schema":"public","table":"notes","type":"DELETE","commit_timestamp":"2026-08-21T12:03:56.123Z","#,
+                r#""columns":[{"name":"id","type":"int8"},{"name":"body","type":"text"}],"#,
+                r#""old_record":{"id":1,"body":"a"},"errors":null,"left":true}"#
+            )
+        );
+    }
+
+    #[test]
+    fn a_row_of_a_snapshot_looks_like_an_insert_of_no_commit() {
+        let notes = Mapping::of_table(Arc::new(table("notes", "id!:int8 body:text")));
+        let values = tuple(&["1", "~"]);
+        let row = RowChange::snapshot(&notes, &values).unwrap();
+        let written = data(&row, &columns([0, 1]));
+        phoenix_wire::json::check(written.as_bytes()).unwrap();
+        assert_eq!(
+            written,
+            concat!(
+                r#"{"schema":"public","table":"notes","type":"INSERT","commit_timestamp":null,"#,
+                r#""columns":[{"name":"id","type":"int8"},{"name":"body","type":"text"}],"#,
+                r#""record":{"id":1,"body":null},"errors":null,"snapshot":true}"#
+            )
         );
     }
 

@@ -9,11 +9,14 @@ use std::sync::Arc;
 
 use phoenix_wire::payload::changes::Exception;
 
-use crate::audience::{Audience, CohortKey, Match, Member, NumberedBinding, TableBinding};
+use crate::audience::{Audience, CohortKey, Match, Member, NumberedBinding};
 use crate::binding::BindingRefused;
 use crate::catalog::Catalog;
 use crate::change::RowChange;
+use crate::question::{Answers, Question, Unproven};
+use crate::snapshot::SnapshotOf;
 use crate::table::{ColumnSet, Selectable, Table};
+use crate::table_binding::TableBinding;
 
 /// Tables the bindings of one subscriber may cover, each counted as often as it is covered.
 pub const TABLES_PER_SUBSCRIBER_MAX: usize = 10_000;
@@ -124,6 +127,52 @@ impl<K: Copy + Eq + Hash> SubscriptionIndex<K> {
         }
     }
 
+    /// Forgets what a role may select, if it has no subscriber: for a subscription that is given up before it is inserted.
+    pub fn forget_unused_role(&mut self, role: &str) {
+        self.forget_role_without_subscribers(role);
+    }
+
+    /// What the database has to accept before a subscription may be inserted, in the order of trying: the last binding
+    /// first, each with its conditions in their order. It ends where [`Self::insert`] would refuse a binding without
+    /// asking: what is refused before that is told before that. The privileges of its role have to be known.
+    pub fn unproven(&self, subscription: &Subscription) -> Vec<Unproven> {
+        let mut found = Vec::new();
+        for (at, numbered) in subscription.bindings.iter().enumerate().rev() {
+            for table in self.catalog.covered_by(&numbered.binding) {
+                let selectable = self.selectable(&subscription.role, table.oid);
+                if !TableBinding::unproven(numbered, table, selectable, at, &mut found) {
+                    return found;
+                }
+            }
+        }
+        found
+    }
+
+    /// What the snapshot of a binding consists of; `None` if it asks for none, or its table is not published. What it may
+    /// tell is what the role may select by now.
+    ///
+    /// # Errors
+    ///
+    /// The binding cannot be served.
+    pub fn snapshot_of(
+        &self,
+        role: &str,
+        numbered: &NumberedBinding,
+    ) -> Result<Option<SnapshotOf>, BindingRefused> {
+        let binding = &numbered.binding;
+        let mut tables = self.catalog.tables();
+        let table = tables.find(|table| {
+            *table.schema == *binding.schema.as_str() && *table.name == *binding.table.as_str()
+        });
+        let Some(table) = table.filter(|_| binding.snapshot) else {
+            return Ok(None);
+        };
+        let selectable = self.selectable(role, table.oid);
+        let compiled = TableBinding::compile(numbered, table, selectable);
+        let compiled = compiled.map_err(|exception| binding.rejected(&exception))?;
+        Ok(Some(SnapshotOf::new(table, compiled, selectable)))
+    }
+
     /// Adds a subscriber, or replaces what it wanted before. The privileges of its role have to be known; otherwise it
     /// may select nothing.
     ///
@@ -209,14 +258,24 @@ impl<K: Copy + Eq + Hash> SubscriptionIndex<K> {
         refused
     }
 
+    /// What the database has to be asked before [`Self::matches`] can be believed, each question once and in no order.
+    /// Nothing, unless somebody has a filter that memory cannot evaluate; and of those only what depends on it alone.
+    pub fn questions(&self, change: &RowChange<'_>) -> Vec<Question> {
+        let oid = change.table().oid;
+        let audience = self.audiences.get(&oid);
+        audience.map_or_else(Vec::new, |audience| {
+            audience.questions(change, |role| self.selectable(role, oid))
+        })
+    }
+
     /// Who hears of a change, in groups that hear the same by the same bindings. Someone with different selections among
-    /// its bindings is in several groups.
-    pub fn matches(&self, change: &RowChange<'_>) -> Vec<Match<'_, K>> {
+    /// its bindings is in several groups. Who waits for an answer that is not there does not hear of it.
+    pub fn matches(&self, change: &RowChange<'_>, answers: &Answers) -> Vec<Match<'_, K>> {
         let oid = change.table().oid;
         let Some(audience) = self.audiences.get(&oid) else {
             return Vec::new();
         };
-        audience.matches(change, |role| self.selectable(role, oid))
+        audience.matches(change, answers, |role| self.selectable(role, oid))
     }
 
     fn selectable(&self, role: &str, table: u32) -> &ColumnSet {

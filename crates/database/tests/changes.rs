@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use changes::pgoutput::{self, Begin, LogicalMessage};
 use changes::{
-    Binding, Catalog, ColumnSet, Mapping, NumberedBinding, RelationCache, RowChange, Selectable,
+    Answers, Binding, Catalog, ColumnSet, Mapping, NumberedBinding, RelationCache, RowChange, Selectable,
     Subscription, SubscriptionIndex, Table, Timestamp, View,
 };
 use database::Pool;
@@ -373,7 +373,8 @@ async fn filters_let_through_what_the_database_selects() {
     let mut let_through = vec![Vec::new(); cases.len()];
     published.each_change(|change| {
         let (_, _, id) = change.key().expect("a key")[0];
-        for found in index.matches(change) {
+        assert!(index.questions(change).is_empty());
+        for found in index.matches(change, &Answers::default()) {
             for member in found.members {
                 let_through[member.key].push(id.to_owned());
             }

@@ -92,6 +92,28 @@ fn parse_quoted(text: &str) -> Option<(String, &str)> {
     }
 }
 
+/// How many elements the literal has at the outermost level; what it is otherwise does not matter.
+pub(super) fn outer_len(literal: &str) -> usize {
+    let mut separators = 0;
+    let mut depth = 0_usize;
+    let mut quoted = false;
+    let mut chars = literal.chars();
+    while let Some(found) = chars.next() {
+        match found {
+            '\\' => {
+                chars.next();
+            }
+            '"' => quoted = !quoted,
+            _ if quoted => {}
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            ',' if depth == 1 => separators += 1,
+            _ => {}
+        }
+    }
+    separators + 1
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +151,18 @@ mod tests {
         }
         for literal in ["{{1},{2}}", "{1,{2}}", "[0:1]={1,2}"] {
             assert_eq!(parse(literal), Err(Problem::Nested), "{literal}");
+        }
+    }
+
+    #[test]
+    fn outer_elements_are_counted_whatever_they_are() {
+        for (literal, len) in [
+            ("{{1,2},{3,4}}", 2),
+            ("{1,2,3}", 3),
+            (r#"{"a,b",c\,d,{"},",x}}"#, 3),
+            ("[0:1]={1,2}", 2),
+        ] {
+            assert_eq!(outer_len(literal), len, "{literal}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Dates and times, read from what ISO 8601 and Postgres write alike.
 //!
-//! Postgres reads many more notations. Those with names of months or days, and words like `yesterday`, are not read.
+//! Whatever the database writes is read. Of what clients may write it reads many more notations: those with names of
+//! months or days, and words like `yesterday`, are not read here.
 
 use crate::timestamp::days_since_2000;
 
@@ -8,7 +9,7 @@ use crate::timestamp::days_since_2000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Moment {
     NegativeInfinity,
-    At(i64),
+    At(i128),
     Infinity,
 }
 
@@ -27,7 +28,7 @@ const MICROS_PER_SECOND: i64 = 1_000_000;
 const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
 
 /// Years are given with at most as many digits.
-const YEAR_DIGITS_MAX: usize = 6;
+const YEAR_DIGITS_MAX: usize = 7;
 
 impl Moment {
     /// Reads a date or time: `2026-02-28`, `2026-02-28 12:34:56.5+02`, `2026-02-28T10:34Z`, `0044-03-15 BC`, `infinity`.
@@ -56,15 +57,12 @@ impl Moment {
         } else {
             parse_time(rest)?
         };
-        let micros = match precision {
-            Precision::Date => day.checked_mul(MICROS_PER_DAY),
-            Precision::Timestamp => day.checked_mul(MICROS_PER_DAY)?.checked_add(time),
-            Precision::TimestampTz => day
-                .checked_mul(MICROS_PER_DAY)?
-                .checked_add(time)?
-                .checked_sub(offset),
-        };
-        micros.map(Self::At)
+        let day = i128::from(day) * i128::from(MICROS_PER_DAY);
+        Some(Self::At(match precision {
+            Precision::Date => day,
+            Precision::Timestamp => day + i128::from(time),
+            Precision::TimestampTz => day + i128::from(time - offset),
+        }))
     }
 }
 
@@ -197,6 +195,7 @@ mod tests {
             "2000-02-29",
             "2000-03-01",
             "12026-01-01",
+            "5874897-12-31",
             "Infinity",
         ];
         for pair in ascending.windows(2) {
@@ -207,7 +206,10 @@ mod tests {
         }
         let eve = moment("0001-12-31 BC", Date);
         let Moment::At(eve) = eve else { panic!() };
-        assert_eq!(moment("0001-01-01", Date), Moment::At(eve + MICROS_PER_DAY));
+        assert_eq!(
+            moment("0001-01-01", Date),
+            Moment::At(eve + i128::from(MICROS_PER_DAY))
+        );
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Who hears of what.
 
+mod asking;
+mod former_rows;
+
 use super::*;
 use crate::binding::Binding;
 use crate::mapping::Mapping;
@@ -37,6 +40,12 @@ fn subscription(role: &str, bindings: &[&str]) -> Subscription {
     }
 }
 
+/// Who hears of a change that nothing has to be asked about.
+fn heard<'a>(index: &'a SubscriptionIndex<u8>, change: &RowChange<'_>) -> Vec<Match<'a, u8>> {
+    assert!(index.questions(change).is_empty());
+    index.matches(change, &Answers::default())
+}
+
 /// One line for each match: members, ids, and the columns or the error.
 fn shown(matches: Vec<Match<'_, u8>>) -> Vec<String> {
     let line = |found: Match<'_, u8>| {
@@ -68,11 +77,11 @@ fn ids_come_last_binding_first_and_as_often_as_there_are_bindings() {
     index.insert(1, subscription("user", &bindings)).unwrap();
     let notes = mapping(table("notes", NOTES), Default);
     let all = "columns [0, 1, 2]";
-    let matches = index.matches(&insert(&notes, &["1", "x", "1"]));
+    let matches = heard(&index, &insert(&notes, &["1", "x", "1"]));
     assert_eq!(shown(matches), [format!("[1] by [4, 2, 1]: {all}")]);
-    let matches = index.matches(&insert(&notes, &["1", "x", "9"]));
+    let matches = heard(&index, &insert(&notes, &["1", "x", "9"]));
     assert_eq!(shown(matches), [format!("[1] by [4, 3, 2, 1]: {all}")]);
-    let matches = index.matches(&delete(&notes, &["1", "~", "~"]));
+    let matches = heard(&index, &delete(&notes, &["1", "~", "~"]));
     assert_eq!(shown(matches), [format!("[1] by [4, 1]: {all}")]);
 }
 
@@ -87,18 +96,18 @@ fn subscribers_who_hear_the_same_are_one_match() {
     let notes = mapping(table("notes", NOTES), Default);
     let change = insert(&notes, &["1", "x", "1"]);
     assert_eq!(
-        shown(index.matches(&change)),
+        shown(heard(&index, &change)),
         ["[1, 2, 3] by [1]: columns [0, 1, 2]"]
     );
     index.remove(1);
     index.remove(1);
     assert_eq!(
-        shown(index.matches(&change)),
+        shown(heard(&index, &change)),
         ["[2, 3] by [1]: columns [0, 1, 2]"]
     );
     index.remove(3);
     index.remove(2);
-    assert!(index.matches(&change).is_empty());
+    assert!(heard(&index, &change).is_empty());
     assert!(index.is_empty() && index.audiences.is_empty() && !index.knows_role("user"));
 }
 
@@ -121,16 +130,16 @@ fn a_change_reaches_only_those_who_ask_for_its_value() {
     let audience = index.audiences.get(&5).unwrap();
     assert_eq!(audience.candidate_count(&change), 2);
     assert_eq!(
-        shown(index.matches(&change)),
+        shown(heard(&index, &change)),
         [
             format!("[14, 15] by [1]: {all}"),
             format!("[200] by [2, 1]: {all}")
         ]
     );
     let change = insert(&notes, &["1", "x", "1"]);
-    assert_eq!(shown(index.matches(&change)), [format!("[2, 3] by [1]: {all}")]);
+    assert_eq!(shown(heard(&index, &change)), [format!("[2, 3] by [1]: {all}")]);
     let change = insert(&notes, &["1", "x", "~"]);
-    assert!(index.matches(&change).is_empty());
+    assert!(heard(&index, &change).is_empty());
     for key in 0..=200 {
         index.remove(key);
     }
@@ -153,15 +162,14 @@ fn selections_are_told_apart_and_cut_to_what_the_role_may_see() {
     let notes = mapping(table("notes", NOTES), Default);
     let change = insert(&notes, &["1", "x", "1"]);
     let keys_and_ids = |found: &Match<'_, u8>| (found.members[0].key, found.ids.clone());
-    let of_user: Vec<_> = index
-        .matches(&change)
+    let of_user: Vec<_> = heard(&index, &change)
         .iter()
         .map(keys_and_ids)
         .filter(|(key, _)| *key == 1)
         .collect();
     assert_eq!(of_user, [(1, vec![1]), (1, vec![3]), (1, vec![2])]);
     assert_eq!(
-        shown(index.matches(&change)),
+        shown(heard(&index, &change)),
         [
             "[1] by [1]: columns [0, 1, 2]",
             "[1] by [2]: columns [0, 2]",
@@ -181,9 +189,9 @@ fn privileges_count_from_the_next_change_on() {
     let notes = mapping(table("notes", NOTES), Default);
     let change = insert(&notes, &["1", "x", "1"]);
     index.set_selectable("user", selectable([0, 2]));
-    assert_eq!(shown(index.matches(&change)), ["[1] by [1]: columns [0, 2]"]);
+    assert_eq!(shown(heard(&index, &change)), ["[1] by [1]: columns [0, 2]"]);
     index.set_selectable("user", selectable([1]));
-    assert_eq!(shown(index.matches(&change)), ["[1] by [1]: Unauthorized"]);
+    assert_eq!(shown(heard(&index, &change)), ["[1] by [1]: Unauthorized"]);
 }
 
 #[test]
@@ -198,14 +206,14 @@ fn who_may_not_see_the_key_hears_of_every_row_whatever_the_filter() {
         index.insert(key, subscription(role, &bindings)).unwrap();
     }
     let notes = mapping(table("notes", NOTES), Default);
-    let matches = index.matches(&insert(&notes, &["1", "x", "1"]));
+    let matches = heard(&index, &insert(&notes, &["1", "x", "1"]));
     assert_eq!(shown(matches), ["[1] by [1]: Unauthorized"]);
-    let matches = index.matches(&insert(&notes, &["1", "x", "5"]));
+    let matches = heard(&index, &insert(&notes, &["1", "x", "5"]));
     assert_eq!(
         shown(matches),
         ["[1] by [1]: Unauthorized", "[2] by [1]: columns [0, 1, 2]"]
     );
-    let matches = index.matches(&delete(&notes, &["1", "~", "~"]));
+    let matches = heard(&index, &delete(&notes, &["1", "~", "~"]));
     assert_eq!(
         shown(matches),
         ["[1] by [2]: columns [2]", "[2] by [2]: columns [0, 1, 2]"]
@@ -221,12 +229,12 @@ fn a_table_without_primary_key_tells_of_deleted_rows_only() {
         .unwrap();
     let nopk = mapping(table("nopk", "a:int4 b:text"), Full);
     assert_eq!(
-        shown(index.matches(&insert(&nopk, &["1", "x"]))),
+        shown(heard(&index, &insert(&nopk, &["1", "x"]))),
         ["[1] by [1]: NoPrimaryKey"]
     );
-    assert!(index.matches(&delete(&nopk, &["1", "x"])).is_empty());
+    assert!(heard(&index, &delete(&nopk, &["1", "x"])).is_empty());
     assert_eq!(
-        shown(index.matches(&delete(&nopk, &["2", "x"]))),
+        shown(heard(&index, &delete(&nopk, &["2", "x"]))),
         ["[1] by [1]: columns [0, 1]"]
     );
 }
@@ -240,21 +248,13 @@ fn filters_see_the_new_row_of_an_update_and_what_is_left_of_a_deleted_one() {
     ];
     index.insert(1, subscription("user", &bindings)).unwrap();
     let notes = mapping(table("notes", NOTES), Default);
-    assert_eq!(index.matches(&update(&notes, None, &["1", "x", "2"])).len(), 1);
-    assert!(index.matches(&delete(&notes, &["1", "~", "~"])).is_empty());
+    assert_eq!(heard(&index, &update(&notes, None, &["1", "x", "2"])).len(), 1);
+    assert!(heard(&index, &delete(&notes, &["1", "~", "~"])).is_empty());
     let full = mapping(table("notes", NOTES), Full);
-    assert!(
-        index
-            .matches(&update(&full, Some(&["1", "x", "2"]), &["1", "x", "3"]))
-            .is_empty()
-    );
+    assert!(heard(&index, &update(&full, Some(&["1", "x", "2"]), &["1", "x", "3"])).is_empty());
     // A value that was left alone is not in the new row.
-    assert!(
-        index
-            .matches(&update(&full, Some(&["1", "x", "2"]), &["1", "x", "="]))
-            .is_empty()
-    );
-    assert_eq!(index.matches(&delete(&full, &["1", "x", "2"])).len(), 1);
+    assert!(heard(&index, &update(&full, Some(&["1", "x", "2"]), &["1", "x", "="])).is_empty());
+    assert_eq!(heard(&index, &delete(&full, &["1", "x", "2"])).len(), 1);
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn subscribing_again_replaces_bindings_and_claims() {
     let notes = mapping(table("notes", NOTES), Default);
     let change = insert(&notes, &["1", "x", "1"]);
     let claims = |index: &SubscriptionIndex<u8>| {
-        let matches = index.matches(&change);
+        let matches = heard(index, &change);
         assert_eq!(matches.len(), 1);
         matches[0]
             .members
@@ -313,7 +313,7 @@ fn one_binding_that_cannot_be_served_refuses_all() {
     );
     // What it had before is still there.
     let notes = mapping(table("notes", NOTES), Default);
-    assert_eq!(index.matches(&insert(&notes, &["1", "x", "1"])).len(), 1);
+    assert_eq!(heard(&index, &insert(&notes, &["1", "x", "1"])).len(), 1);
     assert_eq!(index.roles.get("user").map(|role| role.subscribers), Some(1));
 }
 
@@ -362,7 +362,7 @@ fn another_catalog_makes_subscriptions_anew_or_takes_them_out() {
     assert!(!index.knows_role("nobody"));
     let notes: Mapping = mapping(table("notes", altered), Default);
     assert_eq!(
-        shown(index.matches(&insert(&notes, &["7", "1"]))),
+        shown(heard(&index, &insert(&notes, &["7", "1"]))),
         ["[1] by [1]: columns [0, 1]"]
     );
 }
@@ -379,7 +379,7 @@ fn the_same_catalog_brings_new_privileges_only() {
     assert!(refused.is_empty());
     let notes = mapping(table("notes", NOTES), Default);
     assert_eq!(
-        shown(index.matches(&insert(&notes, &["1", "x", "1"]))),
+        shown(heard(&index, &insert(&notes, &["1", "x", "1"]))),
         ["[1] by [1]: columns [0, 1]"]
     );
 }

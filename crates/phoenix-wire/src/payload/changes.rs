@@ -30,6 +30,15 @@ pub const SELECT_NOT_A_LIST: &str =
 /// `select` together with a wildcard.
 pub const SELECT_ON_WILDCARD: &str = "Column selection is not supported for wildcard subscriptions. Provide an explicit schema and table name.";
 
+/// A key of a binding that only this server has, with a value it does not take. `takes` says what it does take, as JSON.
+pub fn option_value(key: &str, takes: &str) -> String {
+    format!("Error parsing `{key}` params: expected {takes}")
+}
+
+/// A snapshot of more than one table.
+pub const SNAPSHOT_OF_WILDCARD: &str =
+    "Snapshots are not supported for wildcard subscriptions. Provide an explicit schema and table name.";
+
 /// The body of an `in` filter lacks its parentheses.
 pub const FILTER_IN_UNWRAPPED: &str =
     "Error parsing `filter` params: `in` filter value must be wrapped by parentheses";
