@@ -8,16 +8,6 @@ pub enum Exception {
     /// The role of the token does not exist, or there is none.
     #[error("ERROR 42704 (undefined_object) role \"{0}\" does not exist")]
     RoleMissing(Box<str>),
-    /// All the tables it stands for have row level security. Not an exception of the reference, which asks the policies.
-    #[error(
-        "table {schema}.{table} has row level security, which this server does not serve yet: nothing of it is delivered"
-    )]
-    RowSecurity {
-        /// Schema of one of them.
-        schema: Box<str>,
-        /// Its name.
-        table: Box<str>,
-    },
     /// A condition on a column that does not exist or that the role may not select.
     #[error("ERROR P0001 (raise_exception) invalid column for filter {0}")]
     FilterColumn(Box<str>),
