@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::auth::authenticate;
 use crate::dsn::Dsn;
-use crate::error::{Definite, Doing, Error, ServerError, Transient, lost, protocol};
+use crate::error::{Definite, Doing, Error, Transient, lost, protocol};
 use crate::frame::{COPY_BYTES_MAX, Frame, FrameReader};
 use crate::socket::Socket;
 
@@ -83,14 +83,18 @@ impl Connection {
     /// Runs a replication command and returns the first row of its result, empty if there is none.
     ///
     /// The future must not be dropped before its end unless the connection is dropped as well.
-    pub(crate) async fn command(&mut self, command: &str) -> Result<Vec<Option<String>>, Error> {
+    pub(crate) async fn command(
+        &mut self,
+        command: &str,
+        doing: Doing<'_>,
+    ) -> Result<Vec<Option<String>>, Error> {
         self.send_query(command).await?;
         let mut row = None;
         let mut failure = None;
         loop {
             match self.receive().await? {
                 Frame::Other(Message::DataRow(body)) if row.is_none() => row = Some(columns(&body)?),
-                Frame::Other(Message::ErrorResponse(body)) => failure = Some(ServerError::read(&body)?),
+                Frame::Other(Message::ErrorResponse(body)) => failure = Some(Error::read(&body, doing)),
                 Frame::Other(Message::ReadyForQuery(_)) => break,
                 Frame::Other(
                     Message::RowDescription(_)
@@ -104,19 +108,21 @@ impl Connection {
             }
         }
         match failure {
-            Some(error) => Err(error.classify(Doing::Command)),
+            Some(error) => Err(error),
             None => Ok(row.unwrap_or_default()),
         }
     }
 
-    /// Runs the command that turns the connection into a stream, and takes it apart for that.
-    pub(crate) async fn into_copy_both(mut self, command: &str) -> Result<(Socket, FrameReader), Error> {
+    /// Runs the command that turns the connection into a stream of a slot, and takes it apart for that.
+    pub(crate) async fn into_copy_both(
+        mut self,
+        command: &str,
+        slot: &str,
+    ) -> Result<(Socket, FrameReader), Error> {
         self.send_query(command).await?;
         match self.receive().await? {
             Frame::CopyBoth => Ok((self.socket, self.frames)),
-            Frame::Other(Message::ErrorResponse(body)) => {
-                Err(ServerError::read(&body)?.classify(Doing::Command))
-            }
+            Frame::Other(Message::ErrorResponse(body)) => Err(Error::read(&body, Doing::Starting { slot })),
             _ => Err(protocol("no stream in answer to the command that starts one")),
         }
     }
@@ -133,9 +139,7 @@ impl Connection {
     /// The next message of a login. An error of the server is returned as such.
     pub(crate) async fn receive_in_login(&mut self, user: &str) -> Result<Message, Error> {
         match self.receive().await? {
-            Frame::Other(Message::ErrorResponse(body)) => {
-                Err(ServerError::read(&body)?.classify(Doing::Login { user }))
-            }
+            Frame::Other(Message::ErrorResponse(body)) => Err(Error::read(&body, Doing::Login { user })),
             Frame::Other(message) => Ok(message),
             Frame::CopyBoth | Frame::CopyData(_) | Frame::Oversized { .. } => {
                 Err(protocol("a copy during the login"))

@@ -49,6 +49,15 @@ pub enum Transient {
         /// The server's words.
         message: String,
     },
+    /// Another connection streams the slot: of another gateway, or a former one of ours that the server has not yet
+    /// found to be gone, which can take its `wal_sender_timeout`.
+    #[error("replication slot {slot:?} is in use by another connection: {message}")]
+    SlotActive {
+        /// Its name.
+        slot: String,
+        /// The server's words; they name the process.
+        message: String,
+    },
     /// The server is starting up, shutting down, out of a resource, or ended the session.
     #[error("the database said: {0}")]
     Server(ServerError),
@@ -138,6 +147,30 @@ pub enum Definite {
     /// All replication slots are taken.
     #[error("all replication slots are in use: raise max_replication_slots, or drop one that is not needed")]
     SlotsInUse,
+    /// There is a slot of that name already, durable or of a connection that lives.
+    #[error("there is a replication slot {slot:?} already: stream it, or drop it if nobody needs it")]
+    SlotExists {
+        /// Its name.
+        slot: String,
+    },
+    /// There is no slot of that name.
+    #[error("there is no replication slot {slot:?}: somebody has dropped it, and it has to be made again")]
+    SlotMissing {
+        /// Its name.
+        slot: String,
+    },
+    /// The server has thrown away log that the slot needs. It can only be dropped and made again, and what it had still
+    /// to stream is lost.
+    #[error(
+        "replication slot {slot:?} was behind by more log than the database keeps, and changes are lost (raise \
+         max_slot_wal_keep_size if this happens again): {message}"
+    )]
+    SlotLost {
+        /// Its name.
+        slot: String,
+        /// The server's words.
+        message: String,
+    },
     /// All places for replication connections are taken.
     #[error("all replication connections are in use: raise max_wal_senders")]
     SendersInUse,
@@ -165,29 +198,42 @@ pub(crate) enum Doing<'a> {
     Login { user: &'a str },
     /// Running a replication command.
     Command,
-    /// Streaming this publication.
-    Streaming { publication: &'a str },
+    /// Making or dropping this slot.
+    Slot { slot: &'a str },
+    /// Starting to stream this slot.
+    Starting { slot: &'a str },
+    /// Streaming this publication from this slot.
+    Streaming { slot: &'a str, publication: &'a str },
     /// Logging in without replication, or running a statement.
     Sql,
 }
 
-impl ServerError {
-    pub(crate) fn read(body: &ErrorResponseBody) -> Result<ServerError, Error> {
-        let (mut sqlstate, mut message) = (String::new(), String::new());
+impl Error {
+    /// An error that the server has sent while we were doing something.
+    pub(crate) fn read(body: &ErrorResponseBody, doing: Doing<'_>) -> Error {
+        let (mut sqlstate, mut message, mut has_detail) = (String::new(), String::new(), false);
         let mut fields = body.fields();
-        while let Some(field) = fields.next().map_err(|_| protocol("malformed error"))? {
+        loop {
+            let field = match fields.next() {
+                Ok(Some(field)) => field,
+                Ok(None) => break,
+                Err(_) => return protocol("malformed error"),
+            };
             let text = || String::from_utf8_lossy(field.value_bytes()).into_owned();
             match field.type_() {
                 b'C' => sqlstate = text(),
                 b'M' => message = text(),
+                b'D' => has_detail = true,
                 _ => {}
             }
         }
-        Ok(ServerError { sqlstate, message })
+        ServerError { sqlstate, message }.classify(doing, has_detail)
     }
+}
 
+impl ServerError {
     /// Whose turn it is.
-    pub(crate) fn classify(self, doing: Doing<'_>) -> Error {
+    fn classify(self, doing: Doing<'_>, has_detail: bool) -> Error {
         let ServerError { sqlstate, message } = &self;
         let message = message.clone();
         match (sqlstate.as_str(), doing) {
@@ -198,13 +244,27 @@ impl ServerError {
             // Names of settings are not translated.
             ("53300", _) if message.contains("max_wal_senders") => Definite::SendersInUse.into(),
             ("53300", _) => Transient::TooManyConnections { message }.into(),
-            ("53400", Doing::Command) => Definite::SlotsInUse.into(),
-            ("42704", Doing::Streaming { publication }) => Definite::PublicationMissing {
+            ("53400", Doing::Slot { .. }) => Definite::SlotsInUse.into(),
+            ("42710", Doing::Slot { slot }) => Definite::SlotExists { slot: slot.into() }.into(),
+            ("42704", Doing::Slot { slot } | Doing::Starting { slot }) => {
+                Definite::SlotMissing { slot: slot.into() }.into()
+            }
+            ("42704", Doing::Streaming { publication, .. }) => Definite::PublicationMissing {
                 publication: publication.into(),
             }
             .into(),
-            // An object in use is a slot of a session that is about to end.
+            ("55006", Doing::Slot { slot } | Doing::Starting { slot }) => Transient::SlotActive {
+                slot: slot.into(),
+                message,
+            }
+            .into(),
+            // An object in use is one of a session that is about to end.
             ("55006", _) => Transient::Server(self).into(),
+            // Servers say by a detail why a slot was invalidated; the same code without one is about a slot that is of
+            // another database or not for decoding, and not ours to drop. Messages are translated.
+            ("55000", Doing::Starting { slot }) if has_detail => lost_slot(slot, message),
+            // A segment of the log is missing, unless it is another file. "WAL" is not translated.
+            ("58P01", Doing::Streaming { slot, .. }) if message.contains("WAL") => lost_slot(slot, message),
             // XX is an error of the server's own: it has been seen to lose a table's file node while decoding.
             _ if ["08", "40", "53", "57", "58", "XX"].contains(&sqlstate.get(..2).unwrap_or_default()) => {
                 Transient::Server(self).into()
@@ -214,10 +274,18 @@ impl ServerError {
     }
 }
 
+fn lost_slot(slot: &str, message: String) -> Error {
+    Definite::SlotLost {
+        slot: slot.into(),
+        message,
+    }
+    .into()
+}
+
 /// For an error of an ordinary session, which the driver has received.
 impl From<ServerError> for Error {
     fn from(error: ServerError) -> Error {
-        error.classify(Doing::Sql)
+        error.classify(Doing::Sql, false)
     }
 }
 
@@ -249,7 +317,7 @@ mod tests {
             sqlstate: sqlstate.into(),
             message: message.into(),
         }
-        .classify(doing)
+        .classify(doing, false)
     }
 
     #[test]
@@ -265,7 +333,10 @@ mod tests {
     #[test]
     fn the_same_code_means_different_things_in_different_moments() {
         let login = Doing::Login { user: "anna" };
-        let streaming = Doing::Streaming { publication: "p" };
+        let streaming = Doing::Streaming {
+            slot: "s",
+            publication: "p",
+        };
         assert_eq!(
             check("42501", "", login),
             Definite::ReplicationRole { user: "anna".into() }.into()
@@ -288,6 +359,62 @@ mod tests {
         assert!(matches!(
             check("53300", "zu viele", login),
             Error::Transient(Transient::TooManyConnections { .. })
+        ));
+    }
+
+    #[test]
+    fn what_befalls_a_slot_is_told_apart() {
+        let making = Doing::Slot { slot: "s" };
+        let starting = Doing::Starting { slot: "s" };
+        let streaming = Doing::Streaming {
+            slot: "s",
+            publication: "p",
+        };
+        let slot = || "s".to_owned();
+        assert_eq!(
+            check("42710", "gibt es schon", making),
+            Definite::SlotExists { slot: slot() }.into()
+        );
+        for doing in [making, starting] {
+            assert_eq!(
+                check("42704", "gibt es nicht", doing),
+                Definite::SlotMissing { slot: slot() }.into()
+            );
+            let message = "PID 7".to_owned();
+            assert_eq!(
+                check("55006", "PID 7", doing),
+                Transient::SlotActive {
+                    slot: slot(),
+                    message
+                }
+                .into()
+            );
+        }
+        let lost = |message: &str| -> Error {
+            let message = message.to_owned();
+            Definite::SlotLost {
+                slot: slot(),
+                message,
+            }
+            .into()
+        };
+        let invalidated = ServerError {
+            sqlstate: "55000".into(),
+            message: "ungültig".into(),
+        };
+        assert_eq!(invalidated.classify(starting, true), lost("ungültig"));
+        assert!(
+            matches!(
+                check("55000", "another database", starting),
+                Error::Definite(Definite::Server(_))
+            ),
+            "a slot of somebody else is not lost"
+        );
+        let segment = "das angeforderte WAL-Segment 00000001 wurde schon entfernt";
+        assert_eq!(check("58P01", segment, streaming), lost(segment));
+        assert!(matches!(
+            check("58P01", "could not open file", streaming),
+            Error::Transient(Transient::Server(_))
         ));
     }
 

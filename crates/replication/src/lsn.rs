@@ -20,6 +20,11 @@ impl Lsn {
     pub fn as_u64(self) -> u64 {
         self.0
     }
+
+    /// Bytes of log from `earlier` to here; none if it is not earlier.
+    pub fn bytes_since(self, earlier: Lsn) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
 }
 
 impl From<u64> for Lsn {

@@ -1,14 +1,16 @@
 //! Replication slots and what a server says about itself, in the replication grammar.
 //!
-//! Slots are temporary: they live as long as the connection that made them, so a gateway that is gone keeps no log from
-//! being recycled. A new slot starts at its [`Slot::consistent_point`]; what was committed before is not streamed.
+//! A temporary slot lives as long as the connection that made it, so a gateway that is gone keeps no log from being
+//! recycled. A durable one lives until it is dropped: what commits while nobody streams it is kept for the next
+//! connection, as is the log. A new slot starts at its [`Slot::consistent_point`]; what was committed before is not
+//! streamed.
 
 use std::time::Duration;
 
 use postgres_protocol::escape::escape_identifier;
 
 use crate::connect::Connection;
-use crate::error::{Definite, Error, protocol};
+use crate::error::{Definite, Doing, Error, protocol};
 use crate::lsn::Lsn;
 
 /// A server's identity and position.
@@ -31,10 +33,23 @@ pub struct Slot {
     pub consistent_point: Lsn,
 }
 
+/// How long a slot lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// As long as the connection that makes it.
+    Temporary,
+    /// Until it is dropped.
+    Durable,
+}
+
 impl Connection {
     /// Asks who the server is and where its log ends.
     pub async fn identify_system(&mut self) -> Result<System, Error> {
-        let mut row = self.command("IDENTIFY_SYSTEM").await?.into_iter().flatten();
+        let mut row = self
+            .command("IDENTIFY_SYSTEM", Doing::Command)
+            .await?
+            .into_iter()
+            .flatten();
         match (row.next(), row.next(), row.next().map(|lsn| lsn.parse())) {
             (Some(identifier), Some(timeline), Some(Ok(flushed))) => Ok(System {
                 identifier,
@@ -45,20 +60,25 @@ impl Connection {
         }
     }
 
-    /// Creates a temporary slot that decodes with `pgoutput`.
+    /// Creates a slot that decodes with `pgoutput`.
     ///
     /// Takes as long as transactions run that began before. The future must not be dropped before its end unless the
-    /// connection is dropped as well.
+    /// connection is dropped as well; a slot in the making goes with it.
     ///
     /// # Errors
     ///
-    /// [`Definite::WalLevel`] and [`Definite::SlotsInUse`] among others.
-    pub async fn create_temporary_slot(&mut self, name: &str) -> Result<Slot, Error> {
+    /// [`Definite::SlotExists`], after which the connection can go on to stream that slot, [`Definite::WalLevel`] and
+    /// [`Definite::SlotsInUse`] among others.
+    pub async fn create_slot(&mut self, name: &str, durability: Durability) -> Result<Slot, Error> {
+        let temporary = match durability {
+            Durability::Temporary => "TEMPORARY ",
+            Durability::Durable => "",
+        };
         // The grammar of PostgreSQL 10 to 14, which later servers still take.
         let name_quoted = escape_identifier(name);
         let command =
-            format!("CREATE_REPLICATION_SLOT {name_quoted} TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT");
-        let row = match self.command(&command).await {
+            format!("CREATE_REPLICATION_SLOT {name_quoted} {temporary}LOGICAL pgoutput NOEXPORT_SNAPSHOT");
+        let row = match self.command(&command, Doing::Slot { slot: name }).await {
             Ok(row) => row,
             Err(Error::Definite(Definite::Server(error))) if error.sqlstate == NOT_IN_PREREQUISITE_STATE => {
                 return Err(self.explain(Definite::Server(error)).await);
@@ -75,10 +95,19 @@ impl Connection {
         }
     }
 
+    /// [`Connection::create_slot`] of a temporary one.
+    pub async fn create_temporary_slot(&mut self, name: &str) -> Result<Slot, Error> {
+        self.create_slot(name, Durability::Temporary).await
+    }
+
     /// Drops a slot that no connection uses.
+    ///
+    /// # Errors
+    ///
+    /// [`SlotActive`](crate::Transient::SlotActive) while a connection uses it, [`Definite::SlotMissing`].
     pub async fn drop_slot(&mut self, name: &str) -> Result<(), Error> {
         let command = format!("DROP_REPLICATION_SLOT {}", escape_identifier(name));
-        self.command(&command).await.map(drop)
+        self.command(&command, Doing::Slot { slot: name }).await.map(drop)
     }
 
     /// How long the server waits for feedback before it gives a stream up; `None` if it waits forever.
@@ -90,7 +119,7 @@ impl Connection {
     }
 
     async fn show(&mut self, setting: &'static str) -> Result<String, Error> {
-        let row = self.command(&format!("SHOW {setting}")).await?;
+        let row = self.command(&format!("SHOW {setting}"), Doing::Command).await?;
         row.into_iter()
             .flatten()
             .next()

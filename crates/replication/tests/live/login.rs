@@ -104,7 +104,10 @@ async fn values_are_written_the_same_way_whatever_the_role_prefers() {
          create table t (at timestamptz); create publication p for table t;",
     );
     let mut connection = log_in(&dsn).await.unwrap();
-    let slot = connection.create_temporary_slot("login_settings").await.unwrap();
+    let slot = connection
+        .create_slot("login_settings", Durability::Temporary)
+        .await
+        .unwrap();
     let mut stream = connection
         .start_replication(&slot.name, slot.consistent_point, "p")
         .await

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod durable;
 mod login;
+mod reading;
 mod slots;
 mod streaming;
 mod tls;
@@ -10,7 +12,7 @@ mod tls;
 use std::time::{Duration, Instant};
 
 use pgcluster::TestCluster;
-use replication::{Connection, Dsn, Error};
+use replication::{Connection, Dsn, Durability, Error};
 
 fn parse(dsn: &str) -> Dsn {
     dsn.parse().unwrap_or_else(|error| panic!("{error}"))

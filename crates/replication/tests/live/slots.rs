@@ -1,4 +1,4 @@
-//! Slots come and go with their connection, and there may be too few of them.
+//! Temporary slots come and go with their connection, and there may be too few of them.
 
 use pgcluster::TestCluster;
 use replication::{Definite, Error, Lsn, Transient};
@@ -13,6 +13,10 @@ fn slots_of(database: &str) -> String {
     )
 }
 
+fn slot_missing(slot: &str) -> Error {
+    Definite::SlotMissing { slot: slot.into() }.into()
+}
+
 #[tokio::test]
 async fn a_slot_is_gone_when_its_connection_is() {
     let cluster = TestCluster::shared();
@@ -21,7 +25,10 @@ async fn a_slot_is_gone_when_its_connection_is() {
         .parse()
         .unwrap();
     let mut connection = log_in(&dsn).await.unwrap();
-    let slot = connection.create_temporary_slot("of_a_gateway").await.unwrap();
+    let slot = connection
+        .create_slot("of_a_gateway", Durability::Temporary)
+        .await
+        .unwrap();
     assert_eq!(slot.name, "of_a_gateway");
     assert!(slot.consistent_point >= before);
     assert!(connection.identify_system().await.unwrap().flushed >= before);
@@ -33,7 +40,10 @@ async fn a_slot_is_gone_when_its_connection_is() {
     until(cluster, &slots_of("slots_gone"), "").await;
 
     let mut connection = log_in(&dsn).await.unwrap();
-    let slot = connection.create_temporary_slot("streamed").await.unwrap();
+    let slot = connection
+        .create_slot("streamed", Durability::Temporary)
+        .await
+        .unwrap();
     let stream = connection
         .start_replication(&slot.name, Lsn::ZERO, "p")
         .await
@@ -48,12 +58,21 @@ async fn a_connection_goes_on_after_a_command_that_failed() {
     let dsn = cluster.create_database("slots_failed");
     let mut connection = log_in(&dsn).await.unwrap();
     for name in ["Not \"a\" name", ""] {
-        let error = connection.create_temporary_slot(name).await.unwrap_err();
+        let error = connection
+            .create_slot(name, Durability::Temporary)
+            .await
+            .unwrap_err();
         assert!(matches!(error, Error::Definite(Definite::Server(_))), "{error:?}");
     }
-    connection.create_temporary_slot("fine").await.unwrap();
-    let twice = connection.create_temporary_slot("fine").await.unwrap_err();
-    assert!(twice.to_string().contains("42710"), "{twice}");
+    connection
+        .create_slot("fine", Durability::Temporary)
+        .await
+        .unwrap();
+    let twice = connection
+        .create_slot("fine", Durability::Temporary)
+        .await
+        .unwrap_err();
+    assert_eq!(twice, Definite::SlotExists { slot: "fine".into() }.into());
 }
 
 #[tokio::test]
@@ -70,11 +89,15 @@ async fn a_slot_that_is_left_over_can_be_dropped_once_nobody_uses_it() {
     let mut connection = log_in(&dsn).await.unwrap();
     let error = connection.drop_slot("left_over").await.unwrap_err();
     assert!(
-        matches!(error, Error::Transient(Transient::Server(_))),
+        matches!(&error, Error::Transient(Transient::SlotActive { slot, .. }) if slot == "left_over"),
         "{error:?}"
     );
     drop(stream);
     while connection.drop_slot("left_over").await.is_err() {}
+    let error = connection.drop_slot("left_over").await.unwrap_err();
+    assert_eq!(error, slot_missing("left_over"));
+    let error = connection.start_replication("left_over", Lsn::ZERO, "p").await;
+    assert_eq!(error.unwrap_err(), slot_missing("left_over"));
     assert_eq!(sql(cluster, "postgres", &slots_of("slots_left")), "");
 }
 
@@ -82,7 +105,10 @@ async fn a_slot_that_is_left_over_can_be_dropped_once_nobody_uses_it() {
 async fn without_logical_decoding_the_operator_is_told_what_to_do() {
     let cluster = TestCluster::start(&[("wal_level", "replica")]);
     let mut connection = log_in(&cluster.superuser_dsn("postgres")).await.unwrap();
-    let error = connection.create_temporary_slot("s").await.unwrap_err();
+    let error = connection
+        .create_slot("s", Durability::Temporary)
+        .await
+        .unwrap_err();
     assert_eq!(
         error,
         Definite::WalLevel {
@@ -99,10 +125,35 @@ async fn too_few_slots_and_connections_are_told_apart() {
     let dsn = cluster.superuser_dsn("postgres");
     let mut first = log_in(&dsn).await.unwrap();
     let mut second = log_in(&dsn).await.unwrap();
-    first.create_temporary_slot("first").await.unwrap();
+    first.create_slot("first", Durability::Temporary).await.unwrap();
     assert_eq!(
-        second.create_temporary_slot("second").await.unwrap_err(),
+        second
+            .create_slot("second", Durability::Temporary)
+            .await
+            .unwrap_err(),
         Definite::SlotsInUse.into()
     );
     assert_eq!(refusal(&dsn).await, Definite::SendersInUse.into());
+}
+
+#[tokio::test]
+async fn a_slot_of_another_database_is_not_taken_for_a_lost_one() {
+    let cluster = TestCluster::shared();
+    cluster.create_database("slots_foreign");
+    sql(
+        cluster,
+        "slots_foreign",
+        "select pg_create_logical_replication_slot('foreign_slot', 'pgoutput')",
+    );
+    let connection = log_in(&cluster.superuser_dsn("postgres")).await.unwrap();
+    let error = connection.start_replication("foreign_slot", Lsn::ZERO, "p").await;
+    assert!(
+        matches!(error, Err(Error::Definite(Definite::Server(_)))),
+        "{error:?}"
+    );
+    sql(
+        cluster,
+        "slots_foreign",
+        "select pg_drop_replication_slot('foreign_slot')",
+    );
 }

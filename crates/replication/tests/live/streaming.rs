@@ -1,52 +1,19 @@
 //! What is committed arrives, in order, also at a consumer that is slow, until the connection breaks.
 
 use pgcluster::TestCluster;
-use replication::{Definite, Error, Event, Lsn, Position, ReplicationStream, Transient};
+use replication::{Definite, Error, Lsn, ReplicationStream, Transient};
 
+use super::reading::{end_of, expect, next};
 use super::*;
 
 /// A stream of publication `p`, from now on.
 async fn stream_of(dsn: &str, slot: &str) -> ReplicationStream {
     let mut connection = log_in(dsn).await.unwrap();
-    let slot = connection.create_temporary_slot(slot).await.unwrap();
+    let slot = connection.create_slot(slot, Durability::Temporary).await.unwrap();
     let start = connection
         .start_replication(&slot.name, slot.consistent_point, "p")
         .await;
     start.unwrap()
-}
-
-/// The next message: its kind, its first column if it is a row of text columns, and its position.
-async fn next(stream: &mut ReplicationStream) -> (String, Position) {
-    loop {
-        match stream.next().await.unwrap() {
-            Event::XLogData { position, data } => {
-                let shown = match (data.first(), data.get(13..)) {
-                    // Kind, relation, new row, columns, then for each a kind, a length and a text.
-                    (Some(b'I'), Some(text)) => format!("I {}", String::from_utf8_lossy(text)),
-                    (kind, _) => char::from(*kind.unwrap()).to_string(),
-                };
-                return (shown, position);
-            }
-            Event::Oversized {
-                position,
-                bytes_total,
-                ..
-            } => {
-                return (format!("{} MB", bytes_total / 1_000_000), position);
-            }
-            Event::Keepalive { .. } => {}
-        }
-    }
-}
-
-async fn expect(stream: &mut ReplicationStream, kinds: &[&str]) -> Position {
-    let mut last = None;
-    for kind in kinds {
-        let (found, position) = next(stream).await;
-        assert_eq!(found, *kind);
-        last = Some(position);
-    }
-    last.expect("something is expected")
 }
 
 #[tokio::test]
@@ -162,11 +129,7 @@ async fn a_session_that_is_ended_can_be_made_again() {
         "stream_ended",
         "select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = 'stream_ended'",
     );
-    let error = loop {
-        if let Err(error) = stream.next().await {
-            break error;
-        }
-    };
+    let error = end_of(&mut stream).await;
     assert!(
         matches!(
             error,
@@ -186,11 +149,7 @@ async fn a_server_that_crashes_is_transient() {
     sql(&cluster, "crash", "create publication p;");
     let mut stream = stream_of(&dsn, "crash").await;
     cluster.kill();
-    let error = loop {
-        if let Err(error) = stream.next().await {
-            break error;
-        }
-    };
+    let error = end_of(&mut stream).await;
     assert!(matches!(error, Error::Transient(_)), "{error:?}");
     assert!(matches!(
         refusal(&dsn).await,
@@ -205,11 +164,7 @@ async fn a_missing_publication_shows_with_the_first_change() {
     sql(cluster, "stream_missing", "create table t (v text);");
     let mut stream = stream_of(&dsn, "stream_missing").await;
     sql(cluster, "stream_missing", "insert into t values ('1');");
-    let error = loop {
-        if let Err(error) = stream.next().await {
-            break error;
-        }
-    };
+    let error = end_of(&mut stream).await;
     assert_eq!(
         error,
         Definite::PublicationMissing {
