@@ -12,6 +12,7 @@
 mod auth;
 mod certificate;
 mod connect;
+mod door;
 mod dsn;
 mod error;
 mod frame;

@@ -18,6 +18,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::certificate::tls_server_end_point;
+use crate::door::Door;
 use crate::dsn::{Address, Dsn, Endpoint};
 use crate::error::{Definite, Error, Transient, protocol};
 use crate::tls::{SslMode, describe};
@@ -27,7 +28,7 @@ const VANISHED_AFTER: Duration = Duration::from_secs(15);
 /// Pause between probes of an idle connection; a third of [`VANISHED_AFTER`] each for the idle time and two probes.
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 /// The request that a server answers with one byte. Source: the PostgreSQL manual, section 55.7, SSLRequest.
-const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+pub(crate) const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
 /// A byte stream to a server, before or after login.
 #[derive(Debug)]
@@ -89,6 +90,20 @@ impl Socket {
     /// Host and port, for messages.
     pub fn server(&self) -> &str {
         &self.server
+    }
+
+    /// Where the server it leads to takes connections.
+    pub(crate) fn door(&self) -> Option<Door> {
+        match &self.stream {
+            Stream::Tcp(stream) => stream.peer_addr().ok().map(Door::Tcp),
+            Stream::Tls(stream) => stream.get_ref().0.peer_addr().ok().map(Door::Tcp),
+            Stream::Unix(stream) => {
+                let address = stream.peer_addr().ok()?;
+                address.as_pathname().map(|path| Door::Unix(path.to_owned()))
+            }
+            #[cfg(test)]
+            Stream::Memory(_) => None,
+        }
     }
 
     /// One end of a stream in memory.

@@ -16,6 +16,7 @@
 //! * What is acknowledged is reported at once, or 100 ms after the last report: a consumer that is killed is sent again
 //!   what it acknowledged within that time and no more, and one under load sends ten reports a second. An idle stream
 //!   reports every 10 seconds at most and has no other timer than that and the one that watches the server.
+//! * A server that is stopped or cut off is given up within 15 seconds (see `liveness.rs`), as long as somebody reads.
 //! * A dropped future of [`ReplicationStream::next`] loses nothing.
 //! * Dropping the stream closes the connection, and with it goes a temporary slot. [`ReplicationStream::finish`] sees to
 //!   it that the last acknowledgement has arrived before.
@@ -35,11 +36,12 @@ use postgres_protocol::escape::{escape_identifier, escape_literal};
 use postgres_protocol::message::backend::{ErrorResponseBody, Message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, warn};
 
 use crate::connect::{Connection, ended};
+use crate::door::Door;
 use crate::error::{Doing, Error, Transient, lost, protocol};
 use crate::frame::{Frame, FrameReader};
 use crate::liveness::{Liveness, Silence};
@@ -92,6 +94,9 @@ pub struct ReplicationStream {
     reader: ReadHalf<Socket>,
     frames: FrameReader,
     liveness: Liveness,
+    door: Option<Door>,
+    /// Somebody is at the door. One at most.
+    knocking: JoinSet<bool>,
     system: System,
     slot: String,
     publication: String,
@@ -165,6 +170,7 @@ impl Connection {
             from,
             server_end: system.flushed,
         };
+        let door = socket.door();
         let (reader, writer) = split(socket);
         let shared = Arc::new(Shared {
             progress: Mutex::new(Progress::new(start, interval, now)),
@@ -176,6 +182,8 @@ impl Connection {
             reader,
             frames,
             liveness: Liveness::new(sender_timeout.unwrap_or(ANSWER_MAX).max(ANSWER_MAX), now),
+            door,
+            knocking: JoinSet::new(),
             system,
             slot: slot.to_owned(),
             publication: publication.to_owned(),
@@ -320,17 +328,26 @@ impl ReplicationStream {
             let silence = tokio::select! {
                 biased;
                 read = self.reader.read_buf(self.frames.buffer()) => return self.heard(read),
-                () = sleep_until(deadline) => self.liveness.look(now()),
+                Some(at_home) = self.knocking.join_next() => {
+                    self.liveness.knocked(at_home.unwrap_or(false), now()).map(Silence::Gone)
+                }
+                () = sleep_until(deadline) => Some(self.liveness.look(now())),
             };
             match silence {
-                Silence::Ask => {
+                Some(Silence::Ask) => {
                     self.shared.progress().ask_for_reply();
                     self.shared.due.notify_one();
                 }
-                Silence::Gone(silence) => {
+                Some(Silence::Knock) => {
+                    if let Some(door) = self.door.clone() {
+                        self.knocking.spawn(door.knock());
+                    }
+                }
+                Some(Silence::Gone(silence)) => {
                     let seconds = silence.as_secs();
                     return Err(Transient::Silent { seconds }.into());
                 }
+                None => {}
             }
         }
     }
@@ -340,6 +357,9 @@ impl ReplicationStream {
             Ok(0) => Err(ended()),
             Ok(_) => {
                 self.liveness.heard(now());
+                if !self.knocking.is_empty() {
+                    self.knocking = JoinSet::new();
+                }
                 Ok(())
             }
             Err(error) => Err(lost(&error)),

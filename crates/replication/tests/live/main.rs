@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod durable;
+mod liveness;
 mod login;
 mod reading;
 mod slots;
