@@ -8,8 +8,8 @@
 //!   acknowledged, however late and out of step with the reading the acknowledgements come;
 //! * while nothing is outstanding, it follows the server's keepalives, so that a database that is busy in unpublished
 //!   tables does not pile up log;
-//! * nothing is reported that could lie before the place where the slot stands already: many servers, such as all of
-//!   version 15, move a slot back if they are told so.
+//! * nothing is reported that could lie before the place where the slot stands already: older servers take the slot's
+//!   place from what they are told, also backwards.
 //!
 //! Pieces of transactions do not come in the order of their positions: a transaction may begin before the commit that
 //! precedes it in the stream. So what is outstanding is counted, not compared.
