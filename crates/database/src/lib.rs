@@ -3,7 +3,7 @@
 //! A [`Pool`] belongs to one tenant's database. Its methods are the questions the gateway has, with typed answers:
 //! which tables a publication lists and which transactions that includes ([`Pool::published`]), what a role may
 //! select ([`Pool::selectable`]), what stands in the way of streaming ([`Pool::obstacles`]). [`migrate`] sets a
-//! database up.
+//! database up, and [`Pool::maintain_partitions`] keeps it so.
 //!
 //! Invariants:
 //!
@@ -16,6 +16,7 @@ mod connect;
 mod error;
 mod migrate;
 mod obstacles;
+mod partitions;
 mod pool;
 mod privileges;
 mod publication;
@@ -23,6 +24,7 @@ mod snapshot;
 
 pub use error::Error;
 pub use migrate::{Report, Set, migrate};
+pub use partitions::{DAYS_AHEAD, Day, KEEP_HOURS, Partitions, PartitionsError};
 pub use pool::Pool;
 pub use publication::Published;
 pub use snapshot::Snapshot;

@@ -5,10 +5,13 @@
 //! * A step and the note that it was taken are one transaction. A step that fails leaves no trace; those before it stay.
 //! * The notes are in a schema of our own: those of the reference are not touched, and a database that it has set up can
 //!   be set up by us as well.
+//! * A step that finds everything there creates nothing, so a role without the privilege to create can take it. If it
+//!   may not keep notes either, it takes every step each time.
 //! * Of two processes that migrate one database, one waits for the other.
 //! * A step that was taken is never changed, only followed by another.
 
 use replication::Dsn;
+use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use crate::connect::connect;
@@ -28,6 +31,8 @@ pub enum Set {
 pub struct Report {
     /// The steps taken now, as set and file; those taken before are left out.
     pub applied: Vec<String>,
+    /// Steps taken without a note, because the role may neither read nor make notes: they found everything there.
+    pub unnoted: Vec<String>,
 }
 
 /// Takes the steps that have not been taken yet.
@@ -41,40 +46,76 @@ pub async fn migrate(dsn: &Dsn, set: Set) -> Result<Report, Error> {
     client
         .query_typed("select pg_advisory_lock($1)", &[(&LOCK, Type::INT8)])
         .await?;
-    client
-        .batch_execute(NOTES)
-        .await
-        .map_err(|error| named("roost.migrations", error))?;
-    let mut report = Report { applied: Vec::new() };
+    let may_note = prepare_notes(&client).await?;
+    let mut report = Report {
+        applied: Vec::new(),
+        unnoted: Vec::new(),
+    };
     for step in steps(set) {
         let name = [(&step.name as _, Type::TEXT)];
-        let taken = client
-            .query_typed("select from roost.migrations where name = $1", &name)
-            .await?;
-        if !taken.is_empty() {
+        if may_note && !client.query_typed(TAKEN, &name).await?.is_empty() {
             continue;
         }
         let transaction = client.transaction().await?;
         let fail = |error| named(step.name, error);
         transaction.batch_execute(step.sql).await.map_err(fail)?;
-        transaction
-            .query_typed("insert into roost.migrations (name) values ($1)", &name)
-            .await
-            .map_err(fail)?;
+        if may_note {
+            transaction.query_typed(NOTE, &name).await.map_err(fail)?;
+        }
         transaction.commit().await.map_err(fail)?;
-        report.applied.push(step.name.to_owned());
+        let taken = if may_note {
+            &mut report.applied
+        } else {
+            &mut report.unnoted
+        };
+        taken.push(step.name.to_owned());
     }
     Ok(report)
 }
 
-/// Which steps were taken. Nothing is created, and no privilege to create needed, if it is there.
+/// Whether notes can be kept, which takes a table that may have to be made first.
+async fn prepare_notes(client: &Client) -> Result<bool, Error> {
+    let rows = client.query_typed(NOTES, &[]).await?;
+    let row = rows.first().ok_or_else(|| Error::Answer("no notes".into()))?;
+    let are_there: bool = row.try_get("are_there")?;
+    if are_there {
+        return Ok(row.try_get("may_be_kept")?);
+    }
+    let may_be_made: bool = row.try_get("may_be_made")?;
+    if may_be_made {
+        client
+            .batch_execute(MAKE_NOTES)
+            .await
+            .map_err(|error| named("roost.migrations", error))?;
+    }
+    Ok(may_be_made)
+}
+
+/// Which steps were taken is in `roost.migrations`.
 const NOTES: &str = "
+select c.oid is not null as are_there,
+  coalesce(
+    has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
+      and has_table_privilege(c.oid, 'insert'),
+    false
+  ) as may_be_kept,
+  has_schema_privilege(n.oid, 'create') is not false
+    and (n.oid is not null or has_database_privilege(current_database(), 'create')) as may_be_made
+from (values ('roost', 'migrations')) as notes (schema_name, table_name)
+left join pg_namespace n on n.nspname = notes.schema_name
+left join pg_class c on c.relnamespace = n.oid and c.relname = notes.table_name";
+
+const MAKE_NOTES: &str = "
 do $$ begin
-  if to_regclass('roost.migrations') is null then
-    create schema if not exists roost;
-    create table roost.migrations (name text primary key, applied_at timestamptz not null default now());
+  if not exists (select from pg_namespace where nspname = 'roost') then
+    create schema roost;
   end if;
+  create table roost.migrations (name text primary key, applied_at timestamptz not null default now());
 end $$";
+
+const TAKEN: &str = "select from roost.migrations where name = $1";
+
+const NOTE: &str = "insert into roost.migrations (name) values ($1)";
 
 /// Whom migrations of one database wait for each other by: `roost`, as bytes.
 const LOCK: i64 = i64::from_be_bytes(*b"\0\0\0roost");
@@ -95,15 +136,22 @@ macro_rules! steps {
     };
 }
 
-const TENANT: [Step; 1] = steps!["tenant/0001_publication"];
-const DEV: [Step; 3] = steps!["dev/0001_roles", "dev/0002_auth", "dev/0003_rooms"];
+/// What the steps of a tenant grant to, in a database that is not one of Supabase's.
+const ROLES: [Step; 2] = steps!["dev/0001_roles", "dev/0002_auth"];
+const TENANT: [Step; 4] = steps![
+    "tenant/0001_publication",
+    "tenant/0002_messages",
+    "tenant/0003_send",
+    "tenant/0004_messages_publication",
+];
+const CHAT: [Step; 1] = steps!["dev/0003_rooms"];
 
 fn steps(set: Set) -> impl Iterator<Item = Step> {
-    let dev = match set {
-        Set::Tenant => &[][..],
-        Set::Dev => &DEV[..],
+    let (before, after) = match set {
+        Set::Tenant => (&[][..], &[][..]),
+        Set::Dev => (&ROLES[..], &CHAT[..]),
     };
-    TENANT.iter().chain(dev).copied()
+    before.iter().chain(&TENANT).chain(after).copied()
 }
 
 /// A failure of a step, if it is one of the step and not of the connection.
@@ -126,7 +174,8 @@ mod tests {
     #[test]
     fn every_file_is_a_step_in_its_order() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
-        for (folder, steps) in [("tenant", &TENANT[..]), ("dev", &DEV)] {
+        let dev = [&ROLES[..], &CHAT].concat();
+        for (folder, steps) in [("tenant", &TENANT[..]), ("dev", &dev)] {
             let files = std::fs::read_dir(root.join(folder)).unwrap();
             let mut files: Vec<String> = files
                 .map(|file| file.unwrap().file_name().into_string().unwrap())

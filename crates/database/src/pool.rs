@@ -85,7 +85,8 @@ impl Pool {
         Ok(answer?)
     }
 
-    async fn lend(&self) -> Result<Lent<'_>, Error> {
+    /// A connection for several statements that belong together.
+    pub(crate) async fn lend(&self) -> Result<Lent<'_>, Error> {
         let permit = match timeout(CHECKOUT_MAX, self.permits.acquire()).await {
             Ok(permit) => permit.expect("the semaphore is never closed"),
             Err(_) => {
@@ -122,8 +123,12 @@ impl Pool {
 }
 
 impl Lent<'_> {
-    /// After an answer. Without it, the connection is closed.
-    fn give_back(self) {
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// After an answer, and outside a transaction. Without it, the connection is closed.
+    pub(crate) fn give_back(self) {
         if !self.client.is_closed() {
             let since = Instant::now();
             self.pool.idle().push(Idle {

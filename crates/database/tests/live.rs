@@ -419,7 +419,12 @@ mod migrations {
         let (cluster, dsn) = database("migrations_once");
         assert_eq!(
             migrate(&dsn, Set::Tenant).await.unwrap().applied,
-            ["tenant/0001_publication"]
+            [
+                "tenant/0001_publication",
+                "tenant/0002_messages",
+                "tenant/0003_send",
+                "tenant/0004_messages_publication"
+            ]
         );
         assert!(migrate(&dsn, Set::Tenant).await.unwrap().applied.is_empty());
         assert_eq!(
@@ -433,7 +438,7 @@ mod migrations {
                 "migrations_once",
                 "select count(*) from roost.migrations"
             ),
-            "4"
+            "7"
         );
     }
 
@@ -494,7 +499,7 @@ mod migrations {
         let (_, dsn) = database("migrations_race");
         let (first, second) = tokio::join!(migrate(&dsn, Set::Dev), migrate(&dsn, Set::Dev));
         let (first, second) = (first.unwrap(), second.unwrap());
-        assert_eq!(first.applied.len() + second.applied.len(), 4);
+        assert_eq!(first.applied.len() + second.applied.len(), 7);
         assert!(first.applied.is_empty() || second.applied.is_empty());
     }
 
