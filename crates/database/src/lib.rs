@@ -2,8 +2,8 @@
 //!
 //! A [`Pool`] belongs to one tenant's database. Its methods are the questions the gateway has, with typed answers:
 //! which tables a publication lists and which transactions that includes ([`Pool::published`]), what a role may
-//! select ([`Pool::selectable`]), what stands in the way of streaming ([`Pool::obstacles`]). [`migrate`] sets a
-//! database up, and [`Pool::maintain_partitions`] keeps it so.
+//! select ([`Pool::selectable`]), what stands in the way of streaming ([`Pool::obstacles`]), who may do what on a topic
+//! ([`Pool::authorize`]). [`migrate`] sets a database up, and [`Pool::maintain_partitions`] keeps it so.
 //!
 //! Invariants:
 //!
@@ -12,6 +12,7 @@
 //!   [`Pool::close_idle`].
 //! * Statements are unnamed and sent in one round trip; nothing is kept in a session.
 
+mod authorization;
 mod connect;
 mod error;
 mod migrate;
@@ -22,6 +23,7 @@ mod privileges;
 mod publication;
 mod snapshot;
 
+pub use authorization::{Asked, Grants, Questions, Refusal};
 pub use error::Error;
 pub use migrate::{Report, Set, migrate};
 pub use partitions::{DAYS_AHEAD, Day, KEEP_HOURS, Partitions, PartitionsError};
