@@ -3,7 +3,8 @@
 //! A [`Pool`] belongs to one tenant's database. Its methods are the questions the gateway has, with typed answers:
 //! which tables a publication lists and which transactions that includes ([`Pool::published`]), what a role may
 //! select ([`Pool::selectable`]), what stands in the way of streaming ([`Pool::obstacles`]), who may do what on a topic
-//! ([`Pool::authorize`]). [`migrate`] sets a database up, and [`Pool::maintain_partitions`] keeps it so.
+//! ([`Pool::authorize`]), which messages a topic had ([`Pool::replay`]). [`migrate`] sets a database up, and
+//! [`Pool::maintain_partitions`] keeps it so.
 //!
 //! Invariants:
 //!
@@ -15,6 +16,7 @@
 mod authorization;
 mod connect;
 mod error;
+mod messages;
 mod migrate;
 mod obstacles;
 mod partitions;
@@ -25,6 +27,9 @@ mod snapshot;
 
 pub use authorization::{Asked, Grants, Questions, Refusal};
 pub use error::Error;
+pub use messages::{
+    Broadcast, Dropped, MESSAGES_PUBLICATION, MessagePayload, REPLAY_MAX, Replayed, broadcast_of_row,
+};
 pub use migrate::{Report, Set, migrate};
 pub use partitions::{DAYS_AHEAD, Day, KEEP_HOURS, Partitions, PartitionsError};
 pub use pool::Pool;
