@@ -3,4 +3,5 @@
 pub mod frames;
 pub mod gateway;
 pub mod peer;
+pub mod stage;
 pub mod world;

@@ -14,11 +14,21 @@ pub const SECRET: &str = "a secret that only tests know, long enough";
 
 /// A token of that role, valid for some minutes to come.
 pub fn token(role: &str) -> String {
-    let claims = Map::from_iter([
+    token_with(role, &json!({}))
+}
+
+/// A token of that role with these claims besides.
+///
+/// # Panics
+///
+/// If the claims are no object.
+pub fn token_with(role: &str, claims: &Value) -> String {
+    let mut all = Map::from_iter([
         ("role".to_owned(), json!(role)),
         ("exp".to_owned(), json!(4_000_000_000_u64)),
     ]);
-    auth::sign(&claims, &Secret::new(SECRET))
+    all.extend(claims.as_object().expect("an object of claims").clone());
+    auth::sign(&all, &Secret::new(SECRET))
 }
 
 /// A connected client.
@@ -34,8 +44,17 @@ impl Peer {
     ///
     /// If the server refuses.
     pub async fn connect(address: &str) -> Self {
+        Self::connect_with(address, &token("anon")).await
+    }
+
+    /// Connects with this token.
+    ///
+    /// # Panics
+    ///
+    /// If the server refuses.
+    pub async fn connect_with(address: &str, token: &str) -> Self {
         let endpoint = Endpoint::parse(&format!("ws://{address}")).expect("an address");
-        let target = format!("/socket/websocket?vsn=2.0.0&apikey={}", token("anon"));
+        let target = format!("/socket/websocket?vsn=2.0.0&apikey={token}");
         match endpoint.open(address, &target, &[]).await.expect("a server") {
             Opening::Open(connection) => Self { connection },
             Opening::Refused(answer) => panic!("refused with {}", answer.status),
@@ -90,6 +109,19 @@ impl Peer {
             if frame[3] == event {
                 return frame;
             }
+        }
+    }
+
+    /// The next text frame, or nothing once the connection has ended.
+    ///
+    /// # Panics
+    ///
+    /// If neither comes.
+    pub async fn receive_frame(&mut self) -> Option<Value> {
+        let received = tokio::time::timeout(LIMIT, self.connection.receive()).await;
+        match received.expect("something was to come") {
+            Some(Received::Text(text)) => Some(serde_json::from_slice(&text).expect("the server sends JSON")),
+            _ => None,
         }
     }
 

@@ -9,6 +9,7 @@ use phoenix_wire::payload::changes::{self as text, ConnectParams, FilterParts};
 use crate::change::Action;
 use crate::filter::{self, Condition};
 use crate::pattern::NamePattern;
+use crate::table::Table;
 
 /// What a client wants to hear of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -118,6 +119,11 @@ impl Binding {
             return Err(refused(text::SNAPSHOT_OF_WILDCARD.to_owned()));
         }
         Ok(binding)
+    }
+
+    /// Whether the binding stands for a table.
+    pub fn covers(&self, table: &Table) -> bool {
+        self.table.matches(&table.name) && self.schema.matches(&table.schema)
     }
 
     /// Nothing is published that the binding stands for.

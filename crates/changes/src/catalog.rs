@@ -32,8 +32,7 @@ impl Catalog {
 
     /// The tables a binding stands for.
     pub(crate) fn covered_by(&self, binding: &Binding) -> impl Iterator<Item = &Arc<Table>> {
-        self.tables()
-            .filter(|table| binding.table.matches(&table.name) && binding.schema.matches(&table.schema))
+        self.tables().filter(|table| binding.covers(table))
     }
 }
 

@@ -25,6 +25,16 @@ pub enum View {
     Left(ColumnSet),
 }
 
+impl View {
+    /// What the change is told as.
+    pub fn action(&self, change: &RowChange<'_>) -> Action {
+        match self {
+            Self::Left(_) => Action::Delete,
+            _ => change.action(),
+        }
+    }
+}
+
 /// JSON text of a value up to which it is still part of a change that is too large. Bytes.
 const SMALL_VALUE_BYTES_MAX: usize = 64;
 
@@ -57,10 +67,7 @@ impl<'c, 'a> Payloads<'c, 'a> {
 
 /// Writes the `data` object of a change.
 pub fn data(change: &RowChange<'_>, view: &View) -> String {
-    let action = match view {
-        View::Left(_) => Action::Delete,
-        _ => change.action(),
-    };
+    let action = view.action(change);
     let mut out = String::with_capacity(256);
     out.push_str(r#"{"schema":"#);
     write_string(&mut out, &change.table().schema);

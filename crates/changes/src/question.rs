@@ -90,6 +90,32 @@ impl Answers {
         self.0.entry(asked).or_default().insert(text, answer);
     }
 
+    /// Whether there is an answer.
+    pub fn has(&self, question: &Question) -> bool {
+        let Question {
+            operator,
+            type_sql,
+            value,
+            text,
+        } = question;
+        let asked = Asked {
+            operator: *operator,
+            type_sql: type_sql.clone(),
+            value: value.clone(),
+        };
+        self.of(&asked, text).is_some()
+    }
+
+    /// How many answers there are.
+    pub fn len(&self) -> usize {
+        self.0.values().map(HashMap::len).sum()
+    }
+
+    /// True without any.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The answer for this text, if there is one.
     pub(crate) fn of(&self, asked: &Asked, text: &str) -> Option<Option<bool>> {
         self.0.get(asked)?.get(text).copied()

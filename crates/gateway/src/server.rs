@@ -6,17 +6,21 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread;
 use std::time::Duration;
 
 use hub::WorkerId;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
+use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::config::ServerConfig;
+use crate::config::{ServerConfig, SlotConfig, TenantConfig};
 use crate::feed;
+use crate::http::Readers;
 use crate::tenant::{TenantRuntime, Tenants};
 use crate::worker::mail::{Mail, Ports};
 use crate::worker::{self, Settings, Shared};
@@ -92,6 +96,10 @@ impl Server {
                 idle_timeout: self.config.idle_timeout,
                 handshake_refusal_delay: self.config.delays.handshake_refusal,
             },
+            metrics: Readers {
+                keys: self.config.metrics,
+                validators: self.config.validators,
+            },
         });
         let threads = ports
             .workers()
@@ -105,12 +113,9 @@ impl Server {
         }
         info!("shutting down");
         drop(listener);
+        // First, so that what a closing socket would not hear of is not taken from a slot that stays.
+        stop(&shared, feeds).await;
         drain(&shared, threads).await;
-        // With the connection of a feed goes its slot.
-        for feed in feeds {
-            feed.abort();
-            let _ = feed.await;
-        }
         Ok(())
     }
 }
@@ -132,10 +137,10 @@ fn listen(address: SocketAddr) -> io::Result<(std::net::TcpListener, SocketAddr)
 fn tenants(config: &ServerConfig, workers: u16, ports: &Arc<Ports>) -> (Tenants, Vec<BoxedFeed>) {
     let feeds = RefCell::new(Vec::new());
     let tenants = Tenants::new(&config.tenants, |tenant| {
-        let id = uuid::Uuid::new_v4();
+        let id = Uuid::new_v4();
         let changes = tenant.database.as_ref().map(|dsn| {
-            let slot = format!("roost_{}", id.simple());
-            let (handle, feed) = feed::new(dsn.clone(), &tenant.publication, slot, ports.clone());
+            let slot = slot_name(tenant, id);
+            let (handle, feed) = feed::new(dsn.clone(), &tenant.changes, slot, ports.clone());
             feeds.borrow_mut().push(Box::pin(feed) as BoxedFeed);
             handle
         });
@@ -154,15 +159,23 @@ fn tenants(config: &ServerConfig, workers: u16, ports: &Arc<Ports>) -> (Tenants,
     (tenants, feeds.into_inner())
 }
 
+/// The slot of a tenant: its own for this run, or the one it had in the run before.
+fn slot_name(tenant: &TenantConfig, run: Uuid) -> String {
+    match &tenant.changes.slot {
+        SlotConfig::Temporary => format!("roost_{}", run.simple()),
+        SlotConfig::Durable { name, .. } => name.clone(),
+    }
+}
+
 type BoxedFeed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-fn spawn(shared: Arc<Shared>, id: WorkerId) -> Result<JoinHandle<()>, ServerError> {
+fn spawn(shared: Arc<Shared>, id: WorkerId) -> Result<thread::JoinHandle<()>, ServerError> {
     let run = move || {
         if let Err(error) = worker::run(shared, id) {
             tracing::error!(%error, worker = id.0, "worker cannot run");
         }
     };
-    std::thread::Builder::new()
+    thread::Builder::new()
         .name(format!("worker-{}", id.0))
         .spawn(run)
         .map_err(ServerError::Worker)
@@ -192,7 +205,22 @@ fn prepare(stream: TcpStream) -> io::Result<std::net::TcpStream> {
     stream.into_std()
 }
 
-async fn drain(shared: &Shared, threads: Vec<JoinHandle<()>>) {
+/// Ends the feeds. With the connection of a feed goes its slot, if it is a temporary one.
+async fn stop(shared: &Shared, feeds: Vec<JoinHandle<()>>) {
+    for tenant in shared.tenants.all() {
+        tenant.changes().inspect(|feed| feed.stop());
+    }
+    let deadline = Instant::now() + FEED_TIMEOUT;
+    for mut feed in feeds {
+        if timeout_at(deadline, &mut feed).await.is_err() {
+            feed.abort();
+            // It has ended one way or the other.
+            let _ = feed.await;
+        }
+    }
+}
+
+async fn drain(shared: &Shared, threads: Vec<thread::JoinHandle<()>>) {
     shared.tenants.all().for_each(|tenant| tenant.session().drain());
     for worker in shared.ports.workers() {
         shared.ports.send(worker, Mail::Drain);
@@ -209,6 +237,8 @@ async fn drain(shared: &Shared, threads: Vec<JoinHandle<()>>) {
     }
 }
 
+/// How long a feed may take to end.
+const FEED_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long clients may take to answer the close frame of a server that stops.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections that may wait to be accepted; the system cuts it to its own limit.

@@ -151,6 +151,11 @@ pub struct DirtyList {
 }
 
 impl DirtyList {
+    /// Whether every outbox has been taken.
+    pub fn is_empty(&self) -> bool {
+        self.outboxes.borrow().is_empty()
+    }
+
     /// Exchanges the list for `empty` (whose capacity is reused); registers `waker` when there was nothing.
     pub fn swap(&self, empty: &mut Vec<Rc<Outbox>>, waker: &Waker) {
         debug_assert!(empty.is_empty());

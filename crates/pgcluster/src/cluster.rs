@@ -152,6 +152,11 @@ impl Cluster {
         self.port
     }
 
+    /// Where the server writes its log.
+    pub fn log_file(&self) -> PathBuf {
+        self.home.log()
+    }
+
     /// The address of a database, for a client that connects over TCP.
     pub fn dsn(&self, user: &str, password: &str, database: &str) -> String {
         let [user, password, database] =

@@ -130,6 +130,8 @@ pub enum ChangesOutcome {
     Live,
     /// Live again, after a time in which changes may have been lost.
     LiveAfterGap,
+    /// Live as before, but for changes that could not be delivered; the text for the client says which.
+    Incomplete(String),
     /// The parameters cannot be subscribed to; the text is for the client. The channel stays.
     Rejected(String),
     /// The database cannot be reached.

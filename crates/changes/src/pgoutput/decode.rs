@@ -37,6 +37,15 @@ pub enum Problem {
     Surplus(usize),
 }
 
+/// The table a message about a row is about, of which the first bytes are there. Oid; `None` for other messages.
+pub fn relation_of(head: &[u8]) -> Option<u32> {
+    let mut reader = Reader::new("message", head);
+    match reader.u8("type").ok()? {
+        b'I' | b'U' | b'D' => reader.u32("relation").ok(),
+        _ => None,
+    }
+}
+
 /// Decodes one message: the data of one XLogData.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 //! Everything here is plain data: after a [`ServerConfig`] exists nobody parses text again. Secrets and database
 //! addresses never show in `Debug`.
 
+mod changes;
 mod limits;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use auth::{ClaimValidators, Keys};
 use replication::Dsn;
 
+pub use changes::{ChangesConfig, SlotConfig};
 pub use limits::Limits;
 
 /// All of it, for [`Server::bind`](crate::server::Server).
@@ -26,6 +28,8 @@ pub struct ServerConfig {
     pub tenants: Tenants,
     /// What claims of tokens have to be, for all tenants.
     pub validators: ClaimValidators,
+    /// What tokens of those who read the metrics are verified with; without it nobody may.
+    pub metrics: Option<Keys>,
     /// How long refusals wait.
     pub delays: Delays,
     /// Bounds that are not a tenant's.
@@ -60,8 +64,8 @@ pub struct TenantConfig {
     pub presence_enabled: bool,
     /// Whether nobody is let in.
     pub suspend: bool,
-    /// The publication that names the tables whose changes are told.
-    pub publication: String,
+    /// How changes are followed, if there is a database.
+    pub changes: ChangesConfig,
 }
 
 /// How long a refusal waits for its answer, which slows down clients that retry.

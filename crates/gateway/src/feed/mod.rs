@@ -1,12 +1,31 @@
 //! One tenant's stream of changes: from the replication connection to frames in the mail of the workers.
+//!
+//! ```text
+//!  sockets ── commands ──▶ errands ──▶ subscribers ◀─┐
+//!                                                    │ who hears
+//!  link ──▶ backlog ──▶ transactions ── row ─────────┴──▶ outgoing ──▶ mail of the workers
+//!                                        │                   ▲
+//!                                        └── round: who may hear? asked of the database
+//! ```
 
-mod catalog;
+mod asking;
+mod backlog;
+pub(crate) mod catalog;
+mod catch_up;
+mod errand;
+mod figures;
+mod hold;
 mod link;
 mod outgoing;
+mod receipts;
+mod round;
 mod run;
 mod subscribers;
+mod telling;
 mod transactions;
+mod viewers;
 
+use std::collections::{HashSet, VecDeque};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -17,12 +36,19 @@ use phoenix_wire::payload::RawBinding;
 use replication::Dsn;
 use session::Ticket;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
+use self::backlog::Backlog;
+pub(crate) use self::figures::Figures;
+use self::hold::Hold;
 use self::link::Link;
 use self::outgoing::Outgoing;
+use self::receipts::Receipts;
+use self::round::Round;
 use self::run::Feed;
-use self::subscribers::Subscribers;
+use self::subscribers::{Key, Subscribers};
 use self::transactions::Transactions;
+use crate::config::{ChangesConfig, SlotConfig};
 use crate::worker::mail::{Ports, SocketRef};
 
 /// The way to a tenant's feed. Cheap to clone.
@@ -30,19 +56,22 @@ use crate::worker::mail::{Ports, SocketRef};
 pub(crate) struct FeedHandle {
     /// At most one subscription and one farewell per channel wait here: a channel has one subscription under way.
     commands: mpsc::UnboundedSender<Command>,
+    figures: Arc<Figures>,
 }
 
-/// What a socket asks of the feed.
+/// What is asked of the feed.
 #[derive(Debug)]
-pub(crate) enum Command {
+enum Command {
     /// Start to deliver.
     Subscribe(Subscribe),
     /// Stop to deliver.
-    Forget(SocketRef, Ticket),
+    Forget(Key),
+    /// End.
+    Stop,
 }
 
 /// A channel's subscription to changes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Subscribe {
     /// Whose.
     pub(crate) socket: SocketRef,
@@ -62,41 +91,81 @@ pub(crate) struct Subscribe {
     pub(crate) claims: Arc<Claims>,
 }
 
+impl Subscribe {
+    fn key(&self) -> Key {
+        Key {
+            socket: self.socket,
+            ticket: self.ticket,
+        }
+    }
+}
+
 impl FeedHandle {
     /// Asks for a subscription; its outcome comes by mail.
     pub(crate) fn subscribe(&self, subscribe: Subscribe) {
-        // The feed outlives the workers, so there is always a receiver.
-        let _ = self.commands.send(Command::Subscribe(subscribe));
+        self.send(Command::Subscribe(subscribe));
     }
 
     /// Ends a subscription.
     pub(crate) fn forget(&self, socket: SocketRef, ticket: Ticket) {
-        let _ = self.commands.send(Command::Forget(socket, ticket));
+        self.send(Command::Forget(Key { socket, ticket }));
+    }
+
+    /// Ends the feed. Its future is done when the database knows what has been delivered.
+    pub(crate) fn stop(&self) {
+        self.send(Command::Stop);
+    }
+
+    /// What it counts.
+    pub(crate) fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
+    fn send(&self, command: Command) {
+        // A feed that has been stopped delivers nothing, so there is nothing to ask of it.
+        let _ = self.commands.send(command);
     }
 }
 
-/// A feed and the way to it. The future is the feed: it runs until it is dropped or the last handle is, and its
-/// connection and slot go with it.
+/// A feed and the way to it. The future is the feed: it runs until it is stopped, and its connection goes with it.
+/// `name` tells this feed from all others on the database: that of other gateways, and of this one's next run.
 pub(crate) fn new(
     dsn: Dsn,
-    publication: &str,
-    slot: String,
+    config: &ChangesConfig,
+    name: String,
     ports: Arc<Ports>,
 ) -> (FeedHandle, impl Future<Output = ()> + Send + use<>) {
     let (commands, received) = mpsc::unbounded_channel();
+    let pool = Arc::new(Pool::new(dsn.clone(), POOL_SIZE));
+    let window = match &config.slot {
+        SlotConfig::Durable { resume_window, .. } => Some(*resume_window),
+        SlotConfig::Temporary => None,
+    };
+    let figures = Arc::<Figures>::default();
     let feed = Feed {
-        pool: Arc::new(Pool::new(dsn.clone(), POOL_SIZE)),
-        publication: publication.into(),
-        link: Link::new(dsn, publication.to_owned(), slot),
+        figures: figures.clone(),
+        link: Link::new(dsn, pool.clone(), config, name, figures.clone()),
+        pool,
+        publication: config.publication.as_str().into(),
+        snapshot_rows_max: config.snapshot_rows_max,
+        backlog: Backlog::default(),
+        hold: Hold::new(window),
+        transactions: Transactions::default(),
+        round: Round::default(),
+        asking: None,
         subscribers: Subscribers::new(),
-        transactions: Transactions::new(Outgoing::new(ports.clone())),
+        outgoing: Outgoing::new(ports.clone(), figures.clone()),
+        receipts: Receipts::new(),
         waiting: Vec::new(),
         waiting_until: None,
-        reading: None,
+        errands: JoinSet::new(),
+        under_way: HashSet::new(),
+        is_reading: false,
+        ready: VecDeque::new(),
         ports,
     };
-    (FeedHandle { commands }, feed.run(received))
+    (FeedHandle { commands, figures }, feed.run(received))
 }
 
-/// Connections for reading the catalog: one for subscriptions, one for a table that was altered meanwhile.
-const POOL_SIZE: usize = 2;
+/// Connections: for what the stream waits for, for subscriptions, and for the rows that they are given first.
+const POOL_SIZE: usize = 4;

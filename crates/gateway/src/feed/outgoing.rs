@@ -8,8 +8,9 @@ use phoenix_wire::payload::changes::change;
 use phoenix_wire::{RefView, Version, encode, event};
 use websocket::Frame;
 
+use super::figures::Figures;
 use super::subscribers::Subscriber;
-use crate::worker::mail::{ChangeFrame, Mail, Ports};
+use crate::worker::mail::{ChangeFrame, Mail, Ports, Receipt};
 
 /// Frames not mailed yet, by worker.
 #[derive(Debug)]
@@ -17,60 +18,81 @@ pub(super) struct Outgoing {
     ports: Arc<Ports>,
     frames: Box<[Vec<ChangeFrame>]>,
     waiting: usize,
+    /// A worker may be far behind.
+    is_held_up: bool,
+    figures: Arc<Figures>,
 }
 
 impl Outgoing {
-    pub(super) fn new(ports: Arc<Ports>) -> Self {
+    pub(super) fn new(ports: Arc<Ports>, figures: Arc<Figures>) -> Self {
         let frames = ports.workers().map(|_| Vec::new()).collect();
         Self {
             ports,
             frames,
             waiting: 0,
+            is_held_up: false,
+            figures,
         }
     }
 
-    /// Queues a frame for one channel.
+    /// Queues a frame for one channel. Of a large transaction, a part is mailed before it is whole.
     pub(super) fn push(&mut self, frame: ChangeFrame) {
         if let Some(frames) = self.frames.get_mut(usize::from(frame.socket.worker.0)) {
             frames.push(frame);
             self.waiting += 1;
         }
-    }
-
-    /// Whether a transaction has queued so much that it should be mailed in parts.
-    pub(super) fn is_full(&self) -> bool {
-        self.waiting >= FRAMES_MAX
-    }
-
-    /// Mails everything, then waits until no worker is far behind.
-    pub(super) async fn flush(&mut self) {
-        if self.waiting > 0 {
-            self.mail();
-            poll_fn(|cx| self.ports.poll_relaxed(cx)).await;
+        if self.waiting >= FRAMES_MAX {
+            self.mail(None);
         }
     }
 
-    /// Mails everything at once.
-    pub(super) fn mail(&mut self) {
+    /// Mails everything. `receipt` is gone once every worker that got something has written it.
+    pub(super) fn mail(&mut self, receipt: Option<&Arc<Receipt>>) {
+        if self.waiting == 0 {
+            return;
+        }
+        self.figures.deliveries.add(self.waiting);
         self.waiting = 0;
+        self.is_held_up = true;
         for (worker, frames) in self.ports.workers().zip(&mut self.frames) {
             if !frames.is_empty() {
-                self.ports.send(worker, Mail::Changes(std::mem::take(frames)));
+                let mail = Mail::Changes(std::mem::take(frames), receipt.cloned());
+                self.ports.send(worker, mail);
             }
         }
+    }
+
+    /// Whether nothing should be taken from the stream before [`Outgoing::relaxed`].
+    pub(super) fn is_held_up(&self) -> bool {
+        self.is_held_up
+    }
+
+    /// Waits until no worker is far behind; for ever if none was looked at anew.
+    pub(super) async fn relaxed(&mut self) {
+        if !self.is_held_up {
+            std::future::pending::<()>().await;
+        }
+        poll_fn(|cx| self.ports.poll_relaxed(cx)).await;
+        self.is_held_up = false;
     }
 }
 
 /// The frames of one change for those who hear the same of it by the same bindings: one per serializer and topic.
 #[derive(Debug)]
 pub(super) struct Frames<'a> {
-    ids: &'a [u32],
+    pub(super) ids: &'a [u32],
     /// JSON text.
-    data: &'a str,
+    pub(super) data: &'a str,
     /// `INSERT`, `UPDATE` or `DELETE`.
-    action: &'static str,
-    made: HashMap<(Version, Arc<str>, bool), Frame>,
+    pub(super) action: &'static str,
+    /// By serializer, form, and the address of the topic: subscribers to one topic share its text.
+    made: HashMap<Group, Frame>,
+    /// The one that was wanted last is mostly wanted next.
+    last: Option<(Group, Frame)>,
 }
+
+/// Those who get the same frame.
+type Group = (Version, bool, *const u8);
 
 impl<'a> Frames<'a> {
     pub(super) fn new(ids: &'a [u32], data: &'a str, action: &'static str) -> Self {
@@ -79,16 +101,22 @@ impl<'a> Frames<'a> {
             data,
             action,
             made: HashMap::new(),
+            last: None,
         }
     }
 
-    /// The frame for a subscriber, written when the first one needs it.
+    /// The frame for a subscriber, written when the first of its group needs it.
     pub(super) fn frame(&mut self, to: &Subscriber) -> Frame {
-        let key = (to.version, to.topic.clone(), to.legacy);
-        self.made
-            .entry(key)
-            .or_insert_with(|| write(to, self.ids, self.data, self.action))
-            .clone()
+        let group = (to.version, to.legacy, to.topic.as_ptr());
+        if let Some((last, frame)) = &self.last
+            && *last == group
+        {
+            return frame.clone();
+        }
+        let write = || write(to, self.ids, self.data, self.action);
+        let frame = self.made.entry(group).or_insert_with(write).clone();
+        self.last = Some((group, frame.clone()));
+        frame
     }
 }
 

@@ -10,173 +10,273 @@
 //! # Invariants
 //!
 //! - One task per database; changes leave in commit order.
-//! - A commit is acknowledged only when all its frames are in the mail.
+//! - While the database is asked about a change, nothing behind it leaves, and nobody is registered: whoever was matched
+//!   is still known when the answer comes, unless it has gone.
+//! - A commit is acknowledged only when all its frames are in the mail; to a durable slot, when they have been written.
 //! - A worker that is far behind makes the feed wait, and the feed the database.
 //! - When nothing is asked and nothing changes, nothing runs but the answers to the server's keepalives.
 
-use std::collections::BTreeSet;
-use std::future::Future;
-use std::pin::Pin;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use database::{Error, Pool};
-use session::{ChangesOutcome, Completion, Ticket};
+use database::Pool;
+use session::{ChangesOutcome, Completion};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{info, warn};
 
-use super::catalog::Reading;
+use super::asking::{Answered, Asking};
+use super::backlog::{Arrival, Backlog, Continuity, Piece};
+use super::errand::Ready;
+use super::figures::Figures;
+use super::hold::Hold;
 use super::link::{Link, Step};
-use super::subscribers::Subscribers;
-use super::transactions::Transactions;
+use super::outgoing::Outgoing;
+use super::receipts::Receipts;
+use super::round::{Entry, Round};
+use super::subscribers::{Key, Notice, Subscribers};
+use super::transactions::{Transactions, committed_at};
 use super::{Command, Subscribe};
-use crate::worker::mail::{Mail, Ports, SocketRef};
+use crate::clock::since_unix_epoch;
+use crate::worker::mail::{Mail, Ports};
 
 /// The state of a feed.
 pub(super) struct Feed {
+    pub(super) figures: Arc<Figures>,
     pub(super) ports: Arc<Ports>,
     pub(super) pool: Arc<Pool>,
     pub(super) publication: Arc<str>,
+    /// Rows of a table that one binding is given at most before its changes.
+    pub(super) snapshot_rows_max: usize,
     pub(super) link: Link,
-    pub(super) subscribers: Subscribers,
+    pub(super) backlog: Backlog,
+    /// Why the backlog is not taken for a while.
+    pub(super) hold: Hold,
     pub(super) transactions: Transactions,
+    pub(super) round: Round,
+    /// What the database is asked while the stream waits.
+    pub(super) asking: Option<Asking>,
+    pub(super) subscribers: Subscribers,
+    pub(super) outgoing: Outgoing,
+    pub(super) receipts: Receipts,
     /// Subscriptions that wait for the connection, or for the reading after the one under way.
     pub(super) waiting: Vec<Subscribe>,
     /// When they are refused.
     pub(super) waiting_until: Option<Instant>,
-    /// Subscriptions that wait for the reading under way, and that reading.
-    pub(super) reading: Option<(Vec<Subscribe>, ReadingUnderWay)>,
+    /// What is being found out for subscriptions, beside the stream.
+    pub(super) errands: JoinSet<Ready>,
+    /// The subscriptions an errand is run for.
+    pub(super) under_way: HashSet<Key>,
+    /// Whether the catalog is being read for subscriptions.
+    pub(super) is_reading: bool,
+    /// What has been found out and waits for the round to end.
+    pub(super) ready: VecDeque<Ready>,
 }
 
-/// A reading of the catalog under way.
-pub(super) type ReadingUnderWay = Pin<Box<dyn Future<Output = Result<Reading, Error>> + Send>>;
-
 impl Feed {
-    /// Runs until the server is gone.
+    /// Runs until the server is gone. Then the slot is told what has been delivered.
     pub(super) async fn run(mut self, mut commands: UnboundedReceiver<Command>) {
         loop {
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(Command::Subscribe(subscribe)) => self.waiting.push(subscribe),
-                    Some(Command::Forget(socket, ticket)) => self.forget(socket, ticket),
-                    None => return,
+                    Some(Command::Forget(key)) => self.forget(key),
+                    Some(Command::Stop) | None => break,
                 },
-                made = read(&mut self.reading) => self.answer(made),
-                step = self.link.step() => self.take(step).await,
+                Some(errand) = self.errands.join_next() => self.note(errand),
+                answered = answer(&mut self.asking) => self.take_answer(answered),
+                step = self.link.step(), if !self.backlog.is_full() => self.arrive(step),
+                piece = self.receipts.next() => self.link.acknowledge(&piece),
+                () = self.outgoing.relaxed() => {}
+                () = self.hold.over() => self.hold.end(),
                 () = patience(self.waiting_until) => self.refuse_waiting(),
             }
             self.serve_waiting(&mut commands);
+            self.advance();
+            self.figures.subscriptions.set(self.subscribers.len() as u64);
             self.waiting_until = match (self.waiting.is_empty(), self.waiting_until) {
                 (true, _) => None,
                 (false, Some(until)) => Some(until),
                 (false, None) => Some(Instant::now() + PATIENCE),
             };
         }
+        self.link.finish().await;
     }
 
     /// Starts a reading for those who wait, together with all who have asked meanwhile.
     fn serve_waiting(&mut self, commands: &mut UnboundedReceiver<Command>) {
-        if self.reading.is_some() || self.waiting.is_empty() {
+        if self.is_reading || self.waiting.is_empty() {
             return;
         }
         while let Ok(command) = commands.try_recv() {
             match command {
                 Command::Subscribe(subscribe) => self.waiting.push(subscribe),
-                Command::Forget(socket, ticket) => self.forget(socket, ticket),
+                Command::Forget(key) => self.forget(key),
+                // The next command is the end of the channel.
+                Command::Stop => commands.close(),
             }
         }
         if self.link.is_down() {
             self.refuse_waiting();
-        } else if self.link.stream().is_some() && !self.waiting.is_empty() {
+        } else if self.link.is_streaming() && !self.waiting.is_empty() {
             let waiting = std::mem::take(&mut self.waiting);
-            let mut roles = self.subscribers.roles();
-            roles.extend(
-                waiting
-                    .iter()
-                    .filter_map(|subscribe| subscribe.claims.role().map(Into::into)),
-            );
-            self.reading = Some((waiting, self.start_reading(roles)));
+            self.is_reading = true;
+            self.read_for(waiting);
         }
     }
 
-    fn refuse_waiting(&mut self) {
+    pub(super) fn refuse_waiting(&mut self) {
         for subscribe in std::mem::take(&mut self.waiting) {
-            self.complete(&subscribe, ChangesOutcome::Unavailable);
+            self.tell((subscribe.key(), ChangesOutcome::Unavailable));
         }
         self.waiting_until = None;
     }
 
-    pub(super) fn start_reading(&self, roles: BTreeSet<Arc<str>>) -> ReadingUnderWay {
-        let (pool, publication) = (self.pool.clone(), self.publication.clone());
-        Box::pin(async move { Reading::make(&pool, &publication, roles).await })
-    }
-
-    /// The catalog was read for those who wait: they are registered, then told.
-    fn answer(&mut self, made: Result<Reading, Error>) {
-        let Some((mut waiting, _)) = self.reading.take() else {
-            return;
-        };
-        if self.link.stream().is_none() {
-            // What commits from now on would not be streamed: they wait for the next connection.
-            return self.waiting.append(&mut waiting);
-        }
-        // A channel that is subscribed anew has got everything for its former subscription before it is told.
-        self.transactions.outgoing.mail();
-        match made {
-            Ok(reading) => self.adopt(reading),
-            Err(error) => {
-                warn!(%error, "subscriptions to changes are refused: the catalog cannot be read");
-                for subscribe in &waiting {
-                    self.complete(subscribe, ChangesOutcome::Unavailable);
+    /// Takes what has arrived, as far as that is possible without waiting.
+    fn advance(&mut self) {
+        while self.asking.is_none() && !self.outgoing.is_held_up() {
+            if !self.round.is_open() {
+                while let Some(ready) = self.ready.pop_front() {
+                    self.settle(ready);
                 }
-                return;
             }
-        }
-        for subscribe in &waiting {
-            let outcome = match self.subscribers.insert(subscribe) {
-                Ok(()) => ChangesOutcome::Live,
-                Err(text) => ChangesOutcome::Rejected(text),
+            let arrival = if self.hold.holds() {
+                None
+            } else {
+                self.backlog.pop()
             };
-            self.complete(subscribe, outcome);
+            match arrival {
+                Some(Arrival::Piece(piece)) => self.take(piece),
+                Some(Arrival::Connected(continuity)) => self.restart(continuity),
+                None if self.round.is_open() => self.asking = Some(self.ask_visibility()),
+                None => return,
+            }
+            if self.round.is_full() && self.asking.is_none() {
+                self.asking = Some(self.ask_visibility());
+            }
         }
     }
 
-    fn complete(&self, subscribe: &Subscribe, outcome: ChangesOutcome) {
-        self.tell(subscribe.socket, subscribe.ticket, outcome);
-    }
-
-    pub(super) fn tell(&self, socket: SocketRef, ticket: Ticket, outcome: ChangesOutcome) {
-        let completion = Completion::ChangesSubscribed(ticket, outcome);
-        self.ports.send(socket.worker, Mail::Complete(socket, completion));
-    }
-
-    fn forget(&mut self, socket: SocketRef, ticket: Ticket) {
-        self.subscribers.remove(socket, ticket);
-        let stays = |subscribe: &Subscribe| (subscribe.socket, subscribe.ticket) != (socket, ticket);
-        self.waiting.retain(stays);
-        if let Some((waiting, _)) = &mut self.reading {
-            waiting.retain(stays);
+    fn take(&mut self, piece: Piece) {
+        match self.take_piece(&piece) {
+            Ok(None) if self.round.is_open() => self.round.keep(piece),
+            Ok(None) => {}
+            Ok(Some(asking)) => {
+                self.backlog.put_back([piece].into_iter());
+                // What came before it leaves before it.
+                self.asking = Some(if self.round.is_open() {
+                    self.ask_visibility()
+                } else {
+                    asking
+                });
+            }
+            Err(error) => {
+                self.round.give_up();
+                self.backlog = Backlog::default();
+                self.link.give_up(&error);
+            }
         }
     }
 
-    async fn take(&mut self, step: Step) {
+    /// Another connection streams from here on.
+    fn restart(&mut self, continuity: Continuity) {
+        self.transactions.restart(continuity == Continuity::Seamless);
+        if continuity == Continuity::Gap {
+            self.figures.gaps.add(1);
+            // Whoever is subscribed now was so before the connection was lost.
+            for notice in self.subscribers.after_gap() {
+                self.tell(notice);
+            }
+        }
+    }
+
+    fn take_answer(&mut self, answered: Answered) {
+        match answered {
+            Answered::Catalog(reading) => self.adopt(reading),
+            Answered::Conditions(answers) => self.subscribers.learn(answers),
+            Answered::Visibility(answers)
+                if Some(&answers.version) != self.subscribers.reading.version.as_ref() =>
+            {
+                info!("roles or functions of policies have changed: reading the catalog");
+                let (mark, pieces) = self.round.give_up();
+                self.backlog.put_back(pieces.into_iter());
+                if let Some(mark) = mark {
+                    self.transactions.go_back(mark);
+                }
+                self.asking = Some(self.ask_catalog(None));
+            }
+            Answered::Visibility(answers) => {
+                for (_, error) in answers.failures() {
+                    warn!(%error, "policies fail for a viewer, who is told of no change");
+                }
+                self.figures.rounds.add(1);
+                self.figures.checks_in_memory.add(self.round.judged());
+                self.figures.checks_asked.add(self.round.checks());
+                for entry in self.round.close() {
+                    match entry {
+                        Entry::Told(told) => {
+                            let notices = self.subscribers.tell(&told, &answers, &mut self.outgoing);
+                            notices.into_iter().for_each(|notice| self.tell(notice));
+                        }
+                        Entry::Commit(piece) => self.commit(&piece),
+                    }
+                }
+                self.outgoing.mail(None);
+            }
+        }
+    }
+
+    /// The changes of a transaction leave.
+    pub(super) fn commit(&mut self, piece: &Piece) {
+        self.figures.see_commit(committed_at(piece), since_unix_epoch());
+        if self.link.is_durable() {
+            let receipt = self.receipts.issue(piece);
+            self.outgoing.mail(Some(&receipt));
+        } else {
+            self.outgoing.mail(None);
+            self.link.acknowledge(piece);
+        }
+    }
+
+    pub(super) fn adopt(&mut self, reading: super::catalog::Reading) {
+        for notice in self.subscribers.adopt(reading) {
+            self.tell(notice);
+        }
+        self.transactions.forget_mappings();
+    }
+
+    pub(super) fn tell(&self, (key, outcome): Notice) {
+        let completion = Completion::ChangesSubscribed(key.ticket, outcome);
+        self.ports
+            .send(key.socket.worker, Mail::Complete(key.socket, completion));
+    }
+
+    fn forget(&mut self, key: Key) {
+        self.subscribers.remove(key);
+        self.under_way.remove(&key);
+        self.waiting.retain(|subscribe| subscribe.key() != key);
+    }
+
+    fn arrive(&mut self, step: Step) {
         match step {
-            Step::Connected => {
-                self.transactions.restart();
-                // Whoever is subscribed now was so before the connection was lost.
-                for (socket, ticket, outcome) in self.subscribers.after_gap() {
-                    self.tell(socket, ticket, outcome);
+            Step::Connected(connected) => {
+                if connected.is_resumed {
+                    self.hold.start(connected.log_end);
+                } else {
+                    self.hold.waive();
                 }
+                self.backlog.push(Arrival::Connected(connected.continuity));
             }
-            Step::Event(event) => {
-                if let Err(error) = self.take_event(event).await {
-                    self.link.give_up(&error);
-                }
+            Step::Piece(piece) => {
+                self.hold.see_message();
+                self.backlog.push(Arrival::Piece(piece));
             }
+            Step::Keepalive(end) => self.hold.reach(end),
             Step::Lost => {
                 let subscribers = self.subscribers.len();
-                if subscribers > 0 {
+                if subscribers > 0 && !self.link.is_durable() {
                     warn!(
                         subscribers,
                         "changes committed until the next connection are not delivered"
@@ -185,12 +285,24 @@ impl Feed {
             }
         }
     }
+
+    /// An errand is back.
+    fn note(&mut self, errand: Result<Ready, JoinError>) {
+        match errand {
+            Ok(ready) => self.ready.push_back(ready),
+            Err(error) => warn!(%error, "an errand for a subscription failed"),
+        }
+    }
 }
 
-/// The outcome of a reading; pending while there is none.
-async fn read(reading: &mut Option<(Vec<Subscribe>, ReadingUnderWay)>) -> Result<Reading, Error> {
-    match reading {
-        Some((_, reading)) => reading.as_mut().await,
+/// The answer to a question; pending while there is none.
+async fn answer(asking: &mut Option<Asking>) -> Answered {
+    match asking {
+        Some(question) => {
+            let answered = question.as_mut().await;
+            *asking = None;
+            answered
+        }
         None => std::future::pending().await,
     }
 }

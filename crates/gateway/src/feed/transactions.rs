@@ -8,26 +8,36 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use changes::pgoutput::{self, Begin, LogicalMessage};
-use changes::{Catalog, Mapping, Relation, RelationCache, RelationCacheFull, RowChange, RowMismatch};
-use replication::{Event, Position};
+use changes::{
+    Catalog, Mapping, Relation, RelationCache, RelationCacheFull, RowChange, RowMismatch, Timestamp,
+};
 use tracing::{info, warn};
 
-use super::catalog::Reading;
-use super::outgoing::Outgoing;
+use super::asking::Asking;
+use super::backlog::{Content, Piece};
+use super::round::Entry;
 use super::run::Feed;
 use super::subscribers::Subscribers;
 
 /// The transaction under way and the tables described so far.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Transactions {
-    begin: Option<Begin>,
+    place: Mark,
     relations: RelationCache,
     /// The transaction in which each table was described last.
     described_in: HashMap<u32, u32>,
-    /// The transaction during which the catalog could not be read: it is not tried again for each of its rows.
-    unread_in: Option<u32>,
     mappings: HashMap<u32, Arc<Mapping>>,
-    pub(super) outgoing: Outgoing,
+}
+
+/// A place in the stream.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mark {
+    begin: Option<Begin>,
+    /// Rows of the transaction under way that have been passed.
+    rows: u64,
+    /// The row that was taken last: LSN of its commit, and its number in the transaction. A stream that goes on where
+    /// another broke off begins with rows that have been taken.
+    taken: (u64, u64),
 }
 
 /// A stream that is not what it should be; another connection starts afresh.
@@ -45,24 +55,22 @@ pub(super) enum Unreadable {
     NoRelation,
 }
 
-impl Transactions {
-    pub(super) fn new(outgoing: Outgoing) -> Self {
-        Self {
-            begin: None,
-            relations: RelationCache::default(),
-            described_in: HashMap::new(),
-            unread_in: None,
-            mappings: HashMap::new(),
-            outgoing,
-        }
-    }
+/// What it takes to read a row.
+enum Prepared {
+    Read(Arc<Mapping>, Begin),
+    /// Nobody would hear of it.
+    Skip,
+    /// The catalog has to be read first.
+    Outdated,
+}
 
-    /// A new connection describes everything anew.
-    pub(super) fn restart(&mut self) {
-        self.begin = None;
-        self.relations = RelationCache::default();
-        self.described_in.clear();
-        self.mappings.clear();
+impl Transactions {
+    /// Another connection describes everything anew. `is_seamless` says whether its positions can be compared with those
+    /// of the one before.
+    pub(super) fn restart(&mut self, is_seamless: bool) {
+        let taken = if is_seamless { self.place.taken } else { (0, 0) };
+        *self = Self::default();
+        self.place.taken = taken;
     }
 
     /// The catalog was read again.
@@ -70,8 +78,34 @@ impl Transactions {
         self.mappings.clear();
     }
 
+    /// Where the stream stands.
+    pub(super) fn mark(&self) -> Mark {
+        self.place
+    }
+
+    /// Goes back.
+    pub(super) fn go_back(&mut self, mark: Mark) {
+        self.place = mark;
+    }
+
+    fn begin(&mut self, begin: Begin) {
+        self.place.begin = Some(begin);
+        self.place.rows = 0;
+    }
+
+    /// The place of the next row.
+    fn next_row(&self) -> Result<(u64, u64), Unreadable> {
+        let begin = self.place.begin.ok_or(Unreadable::NoTransaction)?;
+        Ok((begin.final_lsn, self.place.rows + 1))
+    }
+
+    fn pass_row(&mut self, row: (u64, u64)) {
+        self.place.rows = row.1;
+        self.place.taken = self.place.taken.max(row);
+    }
+
     fn describe(&mut self, relation: Relation) -> Result<(), Unreadable> {
-        let begin = self.begin.ok_or(Unreadable::NoTransaction)?;
+        let begin = self.place.begin.ok_or(Unreadable::NoTransaction)?;
         self.described_in.insert(relation.oid, begin.xid);
         self.mappings.remove(&relation.oid);
         self.relations.insert(relation)?;
@@ -83,6 +117,10 @@ impl Transactions {
         self.described_in
             .get(&relation)
             .is_none_or(|xid| subscribers.is_older_than(*xid))
+    }
+
+    fn described_in(&self, relation: u32) -> Option<u32> {
+        self.described_in.get(&relation).copied()
     }
 
     /// How rows of a table are to be read; `None` if it is not published any more.
@@ -100,46 +138,41 @@ impl Transactions {
     }
 }
 
-impl Feed {
-    /// Something arrived on the stream.
-    pub(super) async fn take_event(&mut self, event: Event) -> Result<(), Unreadable> {
-        match event {
-            Event::Keepalive { .. } => Ok(()),
-            Event::Oversized { bytes_total, .. } => {
-                warn!(bytes_total, "a change is too large to be delivered");
-                Ok(())
-            }
-            Event::XLogData { position, data } => self.take_message(position, &data).await,
-        }
+/// When the transaction was committed whose end this is.
+pub(super) fn committed_at(piece: &Piece) -> Option<Timestamp> {
+    match &piece.content {
+        Content::Message(data) => match pgoutput::decode(data) {
+            Ok(LogicalMessage::Commit(commit)) => Some(commit.timestamp),
+            _ => None,
+        },
+        Content::Oversized { .. } => None,
     }
+}
 
-    async fn take_message(&mut self, position: Position, data: &[u8]) -> Result<(), Unreadable> {
-        match pgoutput::decode(data)? {
-            LogicalMessage::Begin(begin) => self.transactions.begin = Some(begin),
+impl Feed {
+    /// Takes a message of the stream. If the database has to be asked first, returns what; then the message is to be
+    /// taken again after the answer.
+    pub(super) fn take_piece(&mut self, piece: &Piece) -> Result<Option<Asking>, Unreadable> {
+        let data = match &piece.content {
+            Content::Message(data) => data,
+            Content::Oversized { head, bytes_total } => {
+                self.report_oversized(head, *bytes_total);
+                return Ok(None);
+            }
+        };
+        let message = pgoutput::decode(data)?;
+        match message {
+            LogicalMessage::Begin(begin) => self.transactions.begin(begin),
             LogicalMessage::Relation(relation) => self.transactions.describe(relation)?,
-            LogicalMessage::Insert(insert) => {
-                if let Some((mapping, begin)) = self.prepare(insert.relation).await? {
-                    self.deliver(&RowChange::insert(&mapping, &begin, insert)?, &begin)
-                        .await;
-                }
-            }
-            LogicalMessage::Update(update) => {
-                if let Some((mapping, begin)) = self.prepare(update.relation).await? {
-                    self.deliver(&RowChange::update(&mapping, &begin, update)?, &begin)
-                        .await;
-                }
-            }
-            LogicalMessage::Delete(delete) => {
-                if let Some((mapping, begin)) = self.prepare(delete.relation).await? {
-                    self.deliver(&RowChange::delete(&mapping, &begin, delete)?, &begin)
-                        .await;
-                }
+            LogicalMessage::Insert(_) | LogicalMessage::Update(_) | LogicalMessage::Delete(_) => {
+                return self.take_row(message);
             }
             LogicalMessage::Commit(_) => {
-                self.transactions.begin = None;
-                self.transactions.outgoing.flush().await;
-                if let Some(stream) = self.link.stream() {
-                    stream.acknowledge(position);
+                self.transactions.place.begin = None;
+                if self.round.is_open() {
+                    self.round.push(Entry::Commit(piece.clone()));
+                } else {
+                    self.commit(piece);
                 }
             }
             // Nobody is told of truncations, as in the reference.
@@ -148,54 +181,79 @@ impl Feed {
             | LogicalMessage::Origin(_)
             | LogicalMessage::Type(_) => {}
         }
-        Ok(())
+        Ok(None)
     }
 
-    /// What it takes to read a row of a table; `None` if nobody would hear of it.
-    async fn prepare(&mut self, relation: u32) -> Result<Option<(Arc<Mapping>, Begin)>, Unreadable> {
-        if self.subscribers.is_empty() {
+    fn take_row(&mut self, message: LogicalMessage<'_>) -> Result<Option<Asking>, Unreadable> {
+        let row = self.transactions.next_row()?;
+        if row <= self.transactions.place.taken {
+            // Told before the connection broke.
+            self.transactions.pass_row(row);
             return Ok(None);
         }
-        let begin = self.transactions.begin.ok_or(Unreadable::NoTransaction)?;
-        if self.transactions.is_newer(relation, &self.subscribers) && !self.refresh(begin.xid).await {
-            return Ok(None);
+        let relation = match &message {
+            LogicalMessage::Insert(insert) => insert.relation,
+            LogicalMessage::Update(update) => update.relation,
+            LogicalMessage::Delete(delete) => delete.relation,
+            _ => return Ok(None),
+        };
+        let asking = match self.prepare(relation)? {
+            Prepared::Skip => None,
+            Prepared::Outdated => {
+                info!("a table was described anew: reading the catalog");
+                Some(self.ask_catalog(self.transactions.described_in(relation)))
+            }
+            Prepared::Read(mapping, begin) => {
+                let change = match message {
+                    LogicalMessage::Insert(insert) => RowChange::insert(&mapping, &begin, insert)?,
+                    LogicalMessage::Update(update) => RowChange::update(&mapping, &begin, update)?,
+                    LogicalMessage::Delete(delete) => RowChange::delete(&mapping, &begin, delete)?,
+                    _ => return Ok(None),
+                };
+                self.take_change(&change, begin.xid)
+            }
+        };
+        if asking.is_none() {
+            self.figures.changes.add(1);
+            self.transactions.pass_row(row);
+        }
+        Ok(asking)
+    }
+
+    fn prepare(&mut self, relation: u32) -> Result<Prepared, Unreadable> {
+        if self.subscribers.is_empty() {
+            return Ok(Prepared::Skip);
+        }
+        let begin = self.transactions.place.begin.ok_or(Unreadable::NoTransaction)?;
+        if self.transactions.is_newer(relation, &self.subscribers) {
+            return Ok(Prepared::Outdated);
         }
         let mapping = self.transactions.mapping(relation, self.subscribers.catalog())?;
-        Ok(mapping.map(|mapping| (mapping, begin)))
+        Ok(mapping.map_or(Prepared::Skip, |mapping| Prepared::Read(mapping, begin)))
     }
 
-    async fn deliver(&mut self, change: &RowChange<'_>, begin: &Begin) {
+    fn take_change(&mut self, change: &RowChange<'_>, xid: u32) -> Option<Asking> {
+        let questions = self.subscribers.unanswered(change);
+        if !questions.is_empty() {
+            return Some(self.ask_conditions(questions));
+        }
+        let mark = self.transactions.mark();
         self.subscribers
-            .deliver(change, begin.xid, &mut self.transactions.outgoing);
-        if self.transactions.outgoing.is_full() {
-            self.transactions.outgoing.flush().await;
-        }
+            .take_change(change, xid, mark, &mut self.round, &mut self.outgoing);
+        None
     }
 
-    /// Reads the catalog before a row is delivered whose table it may describe wrongly; the stream waits meanwhile. If it
-    /// cannot be read, the row is not delivered: nothing goes out by a description that may be wrong.
-    async fn refresh(&mut self, xid: u32) -> bool {
-        if self.transactions.unread_in == Some(xid) {
-            return false;
+    /// Says who has to do without a change that was too large to be read.
+    fn report_oversized(&mut self, head: &[u8], bytes_total: usize) {
+        self.figures.oversized.add(1);
+        let relation = pgoutput::relation_of(head);
+        let table = relation
+            .and_then(|oid| self.subscribers.catalog().table(oid))
+            .cloned();
+        let Some(table) = table else { return };
+        warn!(bytes_total, schema = %table.schema, table = %table.name, "a change is too large to be delivered");
+        for notice in self.subscribers.without(&table, bytes_total) {
+            self.tell(notice);
         }
-        match self.start_reading(self.subscribers.roles()).await {
-            Ok(reading) => {
-                info!("a table was described anew: read the catalog");
-                self.adopt(reading);
-                true
-            }
-            Err(error) => {
-                warn!(%error, "the catalog cannot be read: changes of an altered table are not delivered");
-                self.transactions.unread_in = Some(xid);
-                false
-            }
-        }
-    }
-
-    pub(super) fn adopt(&mut self, reading: Reading) {
-        for (socket, ticket, outcome) in self.subscribers.adopt(reading) {
-            self.tell(socket, ticket, outcome);
-        }
-        self.transactions.forget_mappings();
     }
 }

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use hub::{Courier, Delivery, SocketId, WorkerId};
 use session::{Completion, Ticket};
+use tokio::sync::mpsc;
 use websocket::Frame;
 
 /// A message to a worker.
@@ -17,8 +18,8 @@ pub(crate) enum Mail {
     Deliver(Delivery),
     /// Work that one of its sockets asked for is done.
     Complete(SocketRef, Completion),
-    /// Changes for channels of its sockets.
-    Changes(Vec<ChangeFrame>),
+    /// Changes for channels of its sockets. The receipt is dropped when they have been written.
+    Changes(Vec<ChangeFrame>, Option<Arc<Receipt>>),
     /// Close every socket and stop.
     Drain,
 }
@@ -43,6 +44,28 @@ pub(crate) struct ChangeFrame {
     pub(crate) ticket: Ticket,
     /// The frame, shared by all channels of one serializer, topic and ids.
     pub(crate) frame: Frame,
+}
+
+/// Says that mail has been dealt with, once everybody who got some of it has dropped it: changes that are in the hands of
+/// the kernel survive a crash of the process. What waits for a client that does not read is not waited for.
+#[derive(Debug)]
+pub(crate) struct Receipt {
+    number: u64,
+    to: mpsc::UnboundedSender<u64>,
+}
+
+impl Receipt {
+    /// A receipt that sends its number.
+    pub(crate) fn new(number: u64, to: mpsc::UnboundedSender<u64>) -> Self {
+        Self { number, to }
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        // Nobody wants it any more when the server stops.
+        let _ = self.to.send(self.number);
+    }
 }
 
 /// The mailboxes of all workers.
@@ -158,10 +181,10 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         let mut mail = Vec::new();
         assert!(ports.poll_receive(WorkerId(1), &mut cx, &mut mail).is_pending());
-        ports.send(WorkerId(1), Mail::Changes(Vec::new()));
+        ports.send(WorkerId(1), Mail::Changes(Vec::new(), None));
         ports.send(WorkerId(1), Mail::Drain);
         assert!(ports.poll_receive(WorkerId(1), &mut cx, &mut mail).is_ready());
-        assert!(matches!(mail[..], [Mail::Changes(_), Mail::Drain]));
+        assert!(matches!(mail[..], [Mail::Changes(..), Mail::Drain]));
         assert!(
             ports
                 .poll_receive(WorkerId(0), &mut cx, &mut Vec::new())

@@ -41,7 +41,7 @@ use tracing::{debug, info};
 
 use self::deadlines::{Deadlines, Due};
 use self::driver::Driver;
-use self::mail::{ChangeFrame, Mail, Ports, SocketRef};
+use self::mail::{ChangeFrame, Mail, Ports, Receipt, SocketRef};
 use self::socket::{EndReason, Socket, Sockets};
 use crate::clock::Clock;
 use crate::http;
@@ -54,6 +54,8 @@ pub(crate) struct Shared {
     pub(crate) ports: Arc<Ports>,
     pub(crate) tenants: Tenants,
     pub(crate) settings: Settings,
+    /// Who may read the metrics.
+    pub(crate) metrics: http::Readers,
 }
 
 /// Bounds and delays of every socket.
@@ -75,6 +77,8 @@ pub(crate) struct Worker {
     sockets: RefCell<Sockets>,
     /// Channels that received a broadcast of an overloaded tenant and are to end for it.
     overloaded: RefCell<Vec<(SocketId, MemberId)>>,
+    /// Of changes that wait to be written.
+    receipts: RefCell<Vec<Arc<Receipt>>>,
     read_buffer: RefCell<Box<[u8]>>,
     draining: Cell<bool>,
 }
@@ -97,6 +101,7 @@ pub(crate) fn run(shared: Arc<Shared>, id: WorkerId) -> io::Result<()> {
         deadlines: Deadlines::default(),
         sockets: RefCell::default(),
         overloaded: RefCell::default(),
+        receipts: RefCell::default(),
         read_buffer: RefCell::new(vec![0; READ_BUFFER_BYTES].into_boxed_slice()),
         draining: Cell::new(false),
     });
@@ -137,6 +142,7 @@ impl Worker {
                 now,
             )
         });
+        socket.tenant().add_socket();
         debug!(socket = %socket.reference(), tenant = %socket.tenant().name(), "connected");
         if self.draining.get() {
             socket.close(CloseReason::Restart, now);
@@ -184,6 +190,7 @@ impl Worker {
     fn remove(self: &Rc<Self>, socket: &Rc<Socket>) {
         self.end_session(socket, self.shared.clock.now());
         self.sockets.borrow_mut().remove(socket.reference());
+        socket.tenant().remove_socket();
         let (reference, tenant) = (socket.reference(), socket.tenant().name());
         match socket.end_reason() {
             reason if reason.is_ordinary() => debug!(socket = %reference, %tenant, %reason, "gone"),
@@ -304,7 +311,15 @@ impl Worker {
                 });
                 self.aftermath(&socket, now);
             }
-            Mail::Changes(frames) => frames.iter().for_each(|change| self.deliver_change(change)),
+            Mail::Changes(frames, receipt) => {
+                frames.iter().for_each(|change| self.deliver_change(change));
+                // If nothing waits to be written, it has been: the writer comes to its turn as a whole.
+                if let Some(receipt) = receipt
+                    && !self.dirty.is_empty()
+                {
+                    self.receipts.borrow_mut().push(receipt);
+                }
+            }
             Mail::Drain => self.drain(),
         }
     }

@@ -23,6 +23,7 @@ pub(super) async fn run(worker: Rc<Worker>) {
             }
         })
         .await;
+        let written = std::mem::take(&mut *worker.receipts.borrow_mut());
         for outbox in dirty.drain(..) {
             outbox.unlist();
             if let Some(socket) = worker.sockets.borrow().get(outbox.socket())
@@ -32,6 +33,7 @@ pub(super) async fn run(worker: Rc<Worker>) {
                 write(&socket);
             }
         }
+        drop(written);
         // Readers come to their turn before what they cause is written: more leaves per write.
         tokio::task::yield_now().await;
     }

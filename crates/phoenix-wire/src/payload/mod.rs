@@ -6,6 +6,7 @@
 mod binding;
 pub mod broadcast;
 pub mod changes;
+pub mod incomplete;
 mod exception;
 mod join;
 mod presence;

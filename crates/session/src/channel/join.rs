@@ -152,7 +152,7 @@ impl<S> Channel<S> {
             }
             Completion::ChangesSubscribed(_, outcome) => {
                 match outcome {
-                    ChangesOutcome::Live | ChangesOutcome::LiveAfterGap => {
+                    ChangesOutcome::Live | ChangesOutcome::LiveAfterGap | ChangesOutcome::Incomplete(_) => {
                         joining.notice = Some(Notice::Subscribed);
                     }
                     ChangesOutcome::Rejected(text) => {

@@ -254,6 +254,7 @@ impl<S> Channel<S> {
                         Notice::Subscribed
                     }
                     ChangesOutcome::LiveAfterGap => Notice::Gap,
+                    ChangesOutcome::Incomplete(text) => Notice::Failed(text),
                     ChangesOutcome::Rejected(text) => {
                         if is_awaited {
                             // The claims it stood on have been given up.
