@@ -12,6 +12,7 @@ mod mapping;
 mod pattern;
 mod payload;
 pub mod pgoutput;
+pub mod policy;
 mod predicate;
 mod question;
 mod relation;
