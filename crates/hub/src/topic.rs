@@ -91,6 +91,18 @@ impl Hub {
         self.shard(key).get(key).cloned()
     }
 
+    /// Listeners of all topics. Goes through every topic, one lock after the other: for who asks now and then.
+    pub fn listeners(&self) -> u64 {
+        let mut listeners = 0;
+        for shard in &self.shards {
+            for topic in shard.lock().unwrap_or_else(PoisonError::into_inner).values() {
+                let [v1, v2] = [Version::V1, Version::V2].map(|version| topic.listeners(version));
+                listeners += u64::from(v1) + u64::from(v2);
+            }
+        }
+        listeners
+    }
+
     /// Adds a listener of `worker`; makes the topic if it is the first.
     pub(crate) fn enter(self: &Arc<Self>, key: TopicKey, worker: WorkerId, version: Version) -> Arc<Topic> {
         let mut shard = self.shard(&key);

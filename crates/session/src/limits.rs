@@ -14,6 +14,7 @@ use std::time::Duration;
 pub struct RateMeter {
     limit: Option<u64>,
     tick: Duration,
+    /// Events counted here, ever.
     count: AtomicU64,
     next_tick_ms: AtomicU64,
     average_milli: AtomicU64,
@@ -26,6 +27,10 @@ pub struct RateMeter {
 struct Buckets {
     counts: Vec<u64>,
     max: usize,
+    /// How much of the meter's count belongs to past ticks.
+    counted: u64,
+    /// Events counted elsewhere that belong to the next bucket.
+    uncounted: u64,
 }
 
 impl RateMeter {
@@ -46,6 +51,8 @@ impl RateMeter {
             buckets: Mutex::new(Buckets {
                 counts: vec![0],
                 max: buckets,
+                counted: 0,
+                uncounted: 0,
             }),
         }
     }
@@ -58,6 +65,11 @@ impl RateMeter {
     /// Counts `events`.
     pub fn add(&self, events: u64) {
         self.count.fetch_add(events, Ordering::Relaxed);
+    }
+
+    /// Events counted with [`RateMeter::add`] so far.
+    pub fn total(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
     }
 
     /// Catches up on ticks; `uncounted` gives events counted elsewhere since the last tick, and is called only when a
@@ -88,17 +100,18 @@ impl RateMeter {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let due = self.next_tick_ms.load(Ordering::Relaxed);
         let Some(late) = millis(now).checked_sub(due) else {
-            self.count.fetch_add(uncounted, Ordering::Relaxed);
+            buckets.uncounted += uncounted;
             return;
         };
         let tick = millis(self.tick);
         if due == 0 || Duration::from_millis(late) > FORGET_AFTER {
             buckets.counts = vec![0];
-            self.count.store(0, Ordering::Relaxed);
+            buckets.take(self.total());
             self.next_tick_ms.store(millis(now) + tick, Ordering::Relaxed);
         } else {
             let ticks = 1 + late / tick;
-            buckets.push(self.count.swap(0, Ordering::Relaxed) + uncounted);
+            let count = buckets.take(self.total()) + uncounted;
+            buckets.push(count);
             for _ in 1..ticks.min(buckets.max as u64 + 1) {
                 buckets.push(0);
             }
@@ -116,6 +129,12 @@ impl RateMeter {
 }
 
 impl Buckets {
+    /// Events since the last call; `total` is the meter's count.
+    fn take(&mut self, total: u64) -> u64 {
+        let before = std::mem::replace(&mut self.counted, total);
+        total - before + std::mem::take(&mut self.uncounted)
+    }
+
     fn push(&mut self, count: u64) {
         self.counts.insert(0, count);
         self.counts.truncate(self.max);
@@ -210,6 +229,19 @@ mod tests {
         meter.add(1_000);
         assert!(meter.refresh(seconds(5), || 0));
         assert!(!meter.refresh(seconds(10), || 0));
+    }
+
+    #[test]
+    fn the_total_outlives_ticks_and_forgetting() {
+        let meter = started(Some(1));
+        meter.add(5);
+        assert!(!meter.refresh(seconds(5), || 0));
+        meter.add(2);
+        assert!(!meter.refresh(seconds(1_000), || 0), "forgotten");
+        meter.add(4);
+        assert_eq!(meter.total(), 11);
+        assert!(!meter.refresh(seconds(1_005), || 0), "of 4 events in two buckets");
+        assert_eq!(meter.average(), 0.4);
     }
 
     #[test]

@@ -197,6 +197,17 @@ fn a_topic_is_forgotten_with_its_last_listener_and_made_anew() {
 }
 
 #[test]
+fn listeners_are_counted_over_topics_workers_and_serializers() {
+    let house = House::new();
+    let gone = house.listener(0, "room", V1);
+    house.listener(1, "room", V2);
+    house.listener(1, "hall", V2);
+    assert_eq!(house.hub.listeners(), 3);
+    house.leave(gone);
+    assert_eq!(house.hub.listeners(), 2);
+}
+
+#[test]
 fn slots_of_listeners_are_reused() {
     let house = House::new();
     let stays = house.listener(0, "room", V2);
