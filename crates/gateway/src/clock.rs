@@ -20,10 +20,9 @@ impl Clock {
 
     /// Both clocks, for a session.
     pub(crate) fn now(&self) -> Now {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Now {
             elapsed: self.elapsed(),
-            unix_ms: i64::try_from(wall.as_millis()).unwrap_or(i64::MAX),
+            unix_ms: i64::try_from(since_unix_epoch().as_millis()).unwrap_or(i64::MAX),
         }
     }
 
@@ -36,4 +35,9 @@ impl Clock {
     pub(crate) fn instant(&self, elapsed: Duration) -> Instant {
         self.epoch + elapsed
     }
+}
+
+/// The wall clock: time since the Unix epoch.
+pub(crate) fn since_unix_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

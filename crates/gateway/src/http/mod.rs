@@ -1,4 +1,4 @@
-//! The HTTP side of a worker: routes, the handshake of sockets, the broadcast API.
+//! The HTTP side of a worker: routes, the handshake of sockets, the broadcast API, metrics.
 //!
 //! Every refusal is a [`phoenix_wire::refusal::HttpRefusal`] or `HandshakeRefusal`, which know their status and body; no
 //! handler words one. Source: http-api.md.
@@ -6,6 +6,7 @@
 mod batch;
 mod body;
 mod handshake;
+mod metrics;
 mod query;
 mod reply;
 mod request_id;
@@ -25,6 +26,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use phoenix_wire::refusal::HttpRefusal;
 use tracing::debug;
 
+pub(crate) use self::metrics::Readers;
 use self::reply::Response;
 use self::route::Route;
 use crate::worker::Worker;
@@ -57,6 +59,7 @@ async fn answer(worker: Rc<Worker>, request: Request) -> Result<Response, Infall
         Route::Socket => handshake::answer(&worker, request).await,
         Route::SocketWithoutGet => reply::empty(400),
         Route::Health => reply::text(200, "ok"),
+        Route::Metrics => metrics::answer(&worker, &request),
         Route::Ping => tenant_api::ping(&worker, &request),
         Route::Batch => tenant_api::broadcast(&worker, request, None).await,
         Route::Single(target) => tenant_api::broadcast(&worker, request, Some(target)).await,

@@ -19,6 +19,11 @@ pub(super) fn text(status: u16, body: impl Into<Bytes>) -> Response {
     build(status, Some("text/plain; charset=utf-8"), body.into())
 }
 
+/// Text in the exposition format of Prometheus.
+pub(super) fn metrics(body: String) -> Response {
+    build(200, Some("text/plain; version=0.0.4; charset=utf-8"), body.into())
+}
+
 /// JSON text.
 pub(super) fn json(status: u16, body: impl Into<Bytes>) -> Response {
     build(status, Some(JSON_CONTENT_TYPE), body.into())

@@ -15,6 +15,8 @@ pub(super) enum Route {
     SocketWithoutGet,
     /// `GET /healthcheck`
     Health,
+    /// `GET /metrics`
+    Metrics,
     /// `GET /api/ping`
     Ping,
     /// `POST /api/broadcast`
@@ -47,6 +49,7 @@ impl Route {
             (["socket", "websocket"], &Method::GET) => Self::Socket,
             (["socket", "websocket"], _) => Self::SocketWithoutGet,
             (["healthcheck"], _) if reads => Self::Health,
+            (["metrics"], _) if reads => Self::Metrics,
             (["api", "ping"], _) if reads => Self::Ping,
             (["api", "broadcast"] | ["api", "broadcast", _, "events", _], &Method::OPTIONS) => {
                 Self::Preflight
@@ -85,6 +88,9 @@ mod tests {
             (Method::POST, "/socket/websocket", Route::SocketWithoutGet),
             (Method::GET, "/healthcheck", Route::Health),
             (Method::HEAD, "/healthcheck", Route::Health),
+            (Method::GET, "/metrics", Route::Metrics),
+            (Method::POST, "/metrics", Route::None),
+            (Method::GET, "/realtime/v1/metrics", Route::None),
             (Method::GET, "/api/ping", Route::Ping),
             (Method::GET, "/realtime/v1/api/ping", Route::Ping),
             (Method::POST, "/api/broadcast", Route::Batch),

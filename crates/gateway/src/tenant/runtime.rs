@@ -1,6 +1,7 @@
 //! One tenant at run time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use hub::{Courier, Hub, Tally};
@@ -18,6 +19,11 @@ pub(crate) struct TenantRuntime {
     hub: Arc<Hub>,
     requests: RateMeter,
     changes: Option<FeedHandle>,
+    sockets: AtomicU32,
+    /// Broadcast events taken from the hub's tally so far.
+    broadcasts: AtomicU64,
+    /// Presence events taken from it.
+    presence: AtomicU64,
 }
 
 impl TenantRuntime {
@@ -39,6 +45,9 @@ impl TenantRuntime {
             session: Arc::new(session::Tenant::new(policy, config.keys.clone(), validators)),
             hub: Hub::new(workers, courier, Arc::new(Tally::default()), seed),
             changes,
+            sockets: AtomicU32::new(0),
+            broadcasts: AtomicU64::new(0),
+            presence: AtomicU64::new(0),
         }
     }
 
@@ -72,11 +81,50 @@ impl TenantRuntime {
         self.changes.as_ref()
     }
 
+    /// A socket is there.
+    pub(crate) fn add_socket(&self) {
+        self.sockets.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A socket is gone.
+    pub(crate) fn remove_socket(&self) {
+        self.sockets.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Sockets that are there.
+    pub(crate) fn sockets(&self) -> u32 {
+        self.sockets.load(Ordering::Relaxed)
+    }
+
+    /// Broadcast events so far. Does not touch the rates: no tick is taken, and what the hub has counted goes on to them.
+    pub(crate) fn broadcasts_total(&self) -> u64 {
+        self.session.events.add(self.take_broadcasts());
+        self.broadcasts.load(Ordering::Relaxed)
+    }
+
+    /// Presence events so far, likewise.
+    pub(crate) fn presence_total(&self) -> u64 {
+        self.session.presence.add(self.take_presence());
+        self.presence.load(Ordering::Relaxed)
+    }
+
     /// Brings the rates up to date. Cheap unless a tick is due.
     pub(crate) fn refresh_rates(&self, now: Duration) {
-        let tally = self.hub.tally();
-        tally.set_overloaded(self.session.events.refresh(now, || tally.take_broadcasts()));
-        self.session.presence.refresh(now, || tally.take_presence());
+        let is_overloaded = self.session.events.refresh(now, || self.take_broadcasts());
+        self.hub.tally().set_overloaded(is_overloaded);
+        self.session.presence.refresh(now, || self.take_presence());
+    }
+
+    fn take_broadcasts(&self) -> u64 {
+        let events = self.hub.tally().take_broadcasts();
+        self.broadcasts.fetch_add(events, Ordering::Relaxed);
+        events
+    }
+
+    fn take_presence(&self) -> u64 {
+        let events = self.hub.tally().take_presence();
+        self.presence.fetch_add(events, Ordering::Relaxed);
+        events
     }
 }
 

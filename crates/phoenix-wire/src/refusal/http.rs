@@ -18,6 +18,8 @@ pub enum HttpRefusal {
     Forbidden,
     /// The token of the tenants or metrics API does not verify. No body.
     AdminForbidden,
+    /// The metrics have no secret. Ours: the reference does not start without one.
+    MetricsOff,
     /// The tenant is suspended.
     TenantSuspended,
     /// The tenants API knows no such tenant.
@@ -85,7 +87,7 @@ impl HttpRefusal {
             Self::BadRequest => 400,
             Self::TenantNotInDatabase | Self::Unauthorized => 401,
             Self::Forbidden | Self::AdminForbidden | Self::TenantSuspended => 403,
-            Self::RouteNotFound | Self::NotFound => 404,
+            Self::RouteNotFound | Self::NotFound | Self::MetricsOff => 404,
             Self::BodyTooLarge => 413,
             Self::UnsupportedMediaType => 415,
             Self::Invalid { .. }
@@ -107,6 +109,7 @@ impl HttpRefusal {
     pub fn content_type(&self) -> Option<&'static str> {
         match self {
             Self::AdminForbidden => None,
+            Self::MetricsOff => Some("text/plain; charset=utf-8"),
             Self::RouteNotFound | Self::BadRequest | Self::BodyTooLarge => Some("text/html; charset=utf-8"),
             _ => Some(JSON_CONTENT_TYPE),
         }
@@ -117,6 +120,10 @@ impl HttpRefusal {
         let message = match self {
             Self::AdminForbidden => return String::new(),
             Self::RouteNotFound => return "Not Found".to_owned(),
+            Self::MetricsOff => {
+                return "Metrics are off. METRICS_JWT_SECRET (--metrics-jwt-secret) turns them on.\n"
+                    .to_owned();
+            }
             Self::BadRequest => return "Bad Request".to_owned(),
             Self::BodyTooLarge => return "Request Entity Too Large".to_owned(),
             Self::UnsupportedMediaType => {
@@ -167,6 +174,11 @@ mod tests {
             (HttpRefusal::Unauthorized, 401, r#"{"message":"Unauthorized"}"#),
             (HttpRefusal::Forbidden, 403, r#"{"message":"Unauthorized"}"#),
             (HttpRefusal::AdminForbidden, 403, ""),
+            (
+                HttpRefusal::MetricsOff,
+                404,
+                "Metrics are off. METRICS_JWT_SECRET (--metrics-jwt-secret) turns them on.\n",
+            ),
             (
                 HttpRefusal::TenantSuspended,
                 403,
