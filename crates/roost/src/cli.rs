@@ -206,6 +206,9 @@ pub(crate) struct ServerArgs {
     /// Claims that tokens must have if they have them at all: a JSON object of names and values.
     #[arg(long, env = "JWT_CLAIM_VALIDATORS", default_value = "{}", value_name = "JSON")]
     pub(crate) jwt_claim_validators: String,
+    /// Secret that tokens of those who read `/metrics` are signed with (HS256, HS384, HS512). Without it there are none.
+    #[arg(long, env = "METRICS_JWT_SECRET", hide_env_values = true, value_name = "SECRET")]
+    pub(crate) metrics_jwt_secret: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -136,6 +136,7 @@ fn read_jwks(text: &str) -> Result<serde_json::Value, String> {
 pub(crate) struct ServerPart {
     workers: NonZeroUsize,
     validators: ClaimValidators,
+    metrics: Option<Keys>,
     delays: Delays,
     sizes: Sizes,
     idle_timeout: Duration,
@@ -146,6 +147,7 @@ impl ServerPart {
         let Self {
             workers,
             validators,
+            metrics,
             delays,
             sizes,
             idle_timeout,
@@ -155,6 +157,7 @@ impl ServerPart {
             workers,
             tenants,
             validators,
+            metrics,
             delays,
             sizes,
             idle_timeout,
@@ -164,12 +167,15 @@ impl ServerPart {
 
 pub(crate) fn server_config(args: &ServerArgs, problems: &mut Vec<String>) -> Option<ServerPart> {
     let validators = ClaimValidators::parse(&args.jwt_claim_validators)
-        .map_err(|error| problems.push(format!("--jwt-claim-validators: {error}")))
-        .ok()?;
+        .map_err(|error| problems.push(format!("--jwt-claim-validators: {error}")));
+    let metrics = args.metrics_jwt_secret.as_deref().map(Secret::new);
+    let metrics = metrics.map(|secret| Keys::new(Some(&secret), None)).transpose();
+    let metrics = metrics.map_err(|error| problems.push(format!("--metrics-jwt-secret: {error}")));
     let processors = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     Some(ServerPart {
         workers: args.workers.unwrap_or_else(processors),
-        validators,
+        validators: validators.ok()?,
+        metrics: metrics.ok()?,
         delays: Delays {
             handshake_refusal: args.connect_error_backoff_ms,
             join_refusal: args.channel_error_backoff_ms,
@@ -306,6 +312,7 @@ mod tests {
         let error = |flags: &[&str]| configured(flags, &[]).unwrap_err();
         assert!(error(&[]).contains("--jwt-secret (JWT_SECRET)"));
         assert!(error(&["--jwt-secret", ""]).starts_with("--jwt-secret: "));
+        assert!(error(&["--jwt-secret", "s", "--metrics-jwt-secret", ""]).starts_with("--metrics-jwt-secret: "));
         assert!(error(&["--jwt-jwks", "{}"]).starts_with("--jwt-jwks: "));
     }
 }
