@@ -46,7 +46,17 @@ const RINGS: &[(&str, &[&str])] = &[
     ("client", &["websocket", "phoenix-wire"]),
     ("transcript", &[]),
     ("replayer", &["auth", "client", "transcript"]),
-    ("loadgen", &["websocket", "phoenix-wire", "auth", "client"]),
+    (
+        "loadgen",
+        &[
+            "websocket",
+            "phoenix-wire",
+            "auth",
+            "client",
+            "replication",
+            "pgcluster",
+        ],
+    ),
 ];
 
 /// Crates without a runtime, a clock, an environment or I/O.
@@ -77,8 +87,8 @@ const PURE_LIBRARIES: &[&str] = &[
 ];
 
 /// Crates in which SQL is written. The replayer is handed its statements and asks Postgres about nothing but the
-/// state that transcripts start from.
-const SQL_HOMES: &[&str] = &["database", "pgcluster", "replayer"];
+/// state that transcripts start from. The load tool is the application: it owns a private server and writes the rows.
+const SQL_HOMES: &[&str] = &["database", "pgcluster", "replayer", "loadgen"];
 
 /// Beginnings of texts that clients see: rows of the table in `phoenix-wire`, which nobody else spells.
 const CLIENT_TEXTS: &[&str] = &[

@@ -7,10 +7,13 @@
 //! program that writes the same bytes to the same sockets and does nothing else ([`floor`]); what a server adds is
 //! the ratio ([`bench`]).
 //!
+//! Changes of a database are measured apart, in units of their own and with a private PostgreSQL ([`changes`]).
+//!
 //! Nothing here runs without an end: every wait has a limit, and [`server::guard`] bounds the whole.
 
 pub mod answer;
 pub mod bench;
+pub mod changes;
 pub mod floor;
 pub mod frame;
 pub mod goal;

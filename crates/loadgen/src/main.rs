@@ -3,6 +3,7 @@
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use loadgen::bench::{Comparison, Contestant, compare};
+use loadgen::changes;
 use loadgen::message::Wire;
 use loadgen::scenario::{self, Scenario, Settings};
 use loadgen::server::{self, Launch, Server};
@@ -47,6 +48,8 @@ struct Cli {
 enum Verb {
     /// Run scenarios on the floor and on a server, in turn, and compare.
     Bench(Bench),
+    /// Measure how changes of a private PostgreSQL arrive, and what they cost.
+    BenchChanges(BenchChanges),
     /// Serve as the floor: the least a server of this shape can do.
     Floor {
         /// Where to listen.
@@ -88,6 +91,24 @@ struct Bench {
     command: Vec<String>,
 }
 
+#[derive(Args)]
+struct BenchChanges {
+    /// Shorter stretches.
+    #[arg(long)]
+    quick: bool,
+    /// Only this scenario; may be given several times.
+    #[arg(long, value_parser = change_scenarios(), value_name = "NAME")]
+    only: Vec<&'static changes::Scenario>,
+}
+
+fn change_scenarios() -> impl TypedValueParser<Value = &'static changes::Scenario> {
+    let names = changes::ALL
+        .iter()
+        .map(|scenario| PossibleValue::new(scenario.name).help(scenario.about));
+    PossibleValuesParser::new(names)
+        .map(|name| changes::named(&name).expect("only names of scenarios are possible values"))
+}
+
 fn scenarios() -> impl TypedValueParser<Value = &'static Scenario> {
     let names = scenario::ALL
         .iter()
@@ -103,7 +124,29 @@ fn main() -> Result<()> {
             server::guard(BENCH_LIMIT)?;
             run(&bench)
         }
+        Verb::BenchChanges(bench) => {
+            server::guard(BENCH_LIMIT)?;
+            run_changes(bench)
+        }
     }
+}
+
+fn run_changes(bench: BenchChanges) -> Result<()> {
+    let open_files = process::raise_open_files(OPEN_FILES_WANTED)?;
+    let void = changes::bench(changes::Options {
+        roost: std::env::current_exe()?.with_file_name("roost"),
+        scenarios: if bench.only.is_empty() {
+            changes::ALL.iter().collect()
+        } else {
+            bench.only
+        },
+        quick: bench.quick,
+        sockets_max: usize::try_from(open_files.saturating_sub(OPEN_FILES_BESIDES))?,
+    })?;
+    if void > 0 {
+        return loadgen::failed(format!("void scenarios: {void}"));
+    }
+    Ok(())
 }
 
 fn run(bench: &Bench) -> Result<()> {

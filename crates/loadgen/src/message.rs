@@ -162,6 +162,27 @@ pub fn join(topic: &str, token: &str, presence: bool) -> Vec<u8> {
     )
 }
 
+/// A `phx_join` of `realtime:{topic}` with one binding to all changes of a table of schema `public`.
+pub fn subscription(topic: &str, token: &str, table: &str, filter: Option<&str>) -> Vec<u8> {
+    let kind = Kind::Join as u8 as char;
+    let filter = filter
+        .map(|filter| format!(r#","filter":"{filter}""#))
+        .unwrap_or_default();
+    client_frame(
+        TEXT,
+        format!(
+            concat!(
+                r#"["1","{}","realtime:{}","phx_join",{{"config":{{"broadcast":{{"ack":false,"self":false}},"#,
+                r#""presence":{{"key":"","enabled":false}},"#,
+                r#""postgres_changes":[{{"event":"*","schema":"public","table":"{}"{}}}],"#,
+                r#""private":false}},"access_token":"{}"}}]"#
+            ),
+            kind, topic, table, filter, token
+        )
+        .as_bytes(),
+    )
+}
+
 /// A presence track on `realtime:{topic}` that names `member` (below a million).
 pub fn track(topic: &str, member: usize) -> Vec<u8> {
     let kind = Kind::Track as u8 as char;
@@ -222,6 +243,8 @@ mod tests {
         let text = Broadcast::new(Wire::Text, "room", 64);
         let cases = [
             (join("room", "t", true), Kind::Join),
+            (subscription("room", "t", "rows", None), Kind::Join),
+            (subscription("room", "t", "rows", Some("key=eq.1")), Kind::Join),
             (track("room", 7), Kind::Track),
             (text.frame, Kind::Broadcast),
         ];

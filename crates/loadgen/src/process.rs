@@ -1,4 +1,4 @@
-//! What the operating system knows about a process: CPU time, resident memory, open files.
+//! What the operating system knows about a process: CPU time, also with all its children, resident memory, open files.
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -7,11 +7,87 @@ use nix::unistd::Pid;
 use std::io;
 use std::time::Duration;
 
+/// The unit of times in `/proc`, the same on every common architecture (`USER_HZ`).
+const TICKS_PER_SECOND: u64 = 100;
+/// Looks at a family until two in a row find the same members.
+const LOOKS_MAX: usize = 20;
+
 /// User and system time a process has used so far: all its threads, those that ended included, without its children.
 /// A thread that is running may be short of the part since the last scheduler tick (4 ms at 250 Hz).
 pub fn cpu_time(pid: u32) -> io::Result<Duration> {
     let pid = i32::try_from(pid).map_err(|_| Errno::ESRCH)?;
     Ok(clock_gettime(clock_getcpuclockid(Pid::from_raw(pid))?)?.into())
+}
+
+/// User and system time that a process and everything that descends from it have used so far, those that ended
+/// included once they were waited for: of a postmaster, the time of its whole server.
+pub fn family_cpu_time(root: u32) -> io::Result<Duration> {
+    let mut before = family(root)?;
+    for _ in 0..LOOKS_MAX {
+        let mut sum = Duration::ZERO;
+        for member in &before {
+            // One that is gone is missed by the next look.
+            sum += cpu_time(member.pid).unwrap_or_default() + member.ended_children;
+        }
+        let after = family(root)?;
+        if after == before {
+            return Ok(sum);
+        }
+        before = after;
+    }
+    Err(io::Error::other(
+        "processes come and go too fast to add up their time",
+    ))
+}
+
+/// A process as `/proc/<pid>/stat` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Member {
+    pid: u32,
+    parent: u32,
+    /// Time of those of its children that ended and were waited for.
+    ended_children: Duration,
+}
+
+impl Member {
+    fn parse(stat: &str) -> Option<Member> {
+        let pid = stat.split(' ').next()?.parse().ok()?;
+        // The name may hold anything, blanks and parentheses included.
+        let rest: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
+        let field = |number: usize| rest.get(number - 3)?.trim().parse::<u64>().ok();
+        let ticks = field(16)? + field(17)?;
+        Some(Member {
+            pid,
+            parent: u32::try_from(field(4)?).ok()?,
+            ended_children: Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND),
+        })
+    }
+}
+
+/// `root` and everything that descends from it.
+fn family(root: u32) -> io::Result<Vec<Member>> {
+    let mut others = Vec::new();
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        // What is no process has no such file, and neither has one that just ended.
+        let member = std::fs::read_to_string(entry?.path().join("stat"))
+            .ok()
+            .and_then(|stat| Member::parse(&stat));
+        match member {
+            Some(member) if member.pid == root => found.push(member),
+            Some(member) => others.push(member),
+            None => {}
+        }
+    }
+    if found.is_empty() {
+        return Err(Errno::ESRCH.into());
+    }
+    let mut looked_at = 0;
+    while let Some(parent) = found.get(looked_at).map(|member| member.pid) {
+        found.extend(others.iter().filter(|member| member.parent == parent));
+        looked_at += 1;
+    }
+    Ok(found)
 }
 
 /// Resident memory of a process. Bytes.
@@ -73,7 +149,40 @@ mod tests {
     }
 
     #[test]
+    fn a_stat_line_is_read_whatever_the_process_is_called() {
+        let stat = "7 (a) (b c) S 5 7 7 0 -1 4194560 1 2 3 4 50 60 150 25 20 0 1 0 9 8 7";
+        assert_eq!(
+            Member::parse(stat),
+            Some(Member {
+                pid: 7,
+                parent: 5,
+                ended_children: Duration::from_millis(1750)
+            })
+        );
+        assert_eq!(Member::parse("7 (a"), None);
+    }
+
+    #[test]
+    fn the_family_of_a_process_has_its_children_and_their_children() {
+        let mut shell = std::process::Command::new("sh")
+            .args(["-c", "echo; cat; true"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Something is said only when the shell runs, and `cat` ends with our end of the pipe.
+        let mut said = [0];
+        io::Read::read_exact(shell.stdout.as_mut().unwrap(), &mut said).unwrap();
+        let members = family(std::process::id()).unwrap();
+        assert!(members.iter().any(|member| member.pid == shell.id()));
+        assert!(family_cpu_time(std::process::id()).unwrap() >= cpu_time(shell.id()).unwrap());
+        drop(shell.stdin.take());
+        shell.wait().unwrap();
+    }
+
+    #[test]
     fn a_process_that_is_not_there_is_an_error() {
         assert!(cpu_time(u32::MAX).is_err());
+        assert!(family_cpu_time(u32::MAX).is_err());
     }
 }

@@ -1,0 +1,81 @@
+//! The floor: somebody who follows the publication as the gateway does and does nothing with what comes.
+
+use super::schema::PUBLICATION;
+use super::stage::Stage;
+use super::writer::{Commit, Pace, Writer, micros_since};
+use crate::Result;
+use nix::time::{ClockId, clock_gettime};
+use replication::{Connection, Dsn, Event, Lsn};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+const SLOT: &str = "bench_bare_reader";
+/// Longest wait for the next message, the connection included.
+const MESSAGE_MAX: Duration = Duration::from_secs(60);
+/// Tags of pgoutput.
+const INSERT: u8 = b'I';
+const COMMIT: u8 = b'C';
+
+/// What a bare reader saw.
+pub(super) struct Reading {
+    /// When each transaction was written.
+    pub(super) commits: Vec<Commit>,
+    /// When each row came, in microseconds since the epoch of the run.
+    pub(super) rows: Vec<u32>,
+    /// CPU time of reading.
+    pub(super) cpu: Duration,
+}
+
+/// Writes at `pace` while a bare reader follows.
+pub(super) fn read(stage: &mut Stage, writer: &Writer, pace: Pace) -> Result<Reading> {
+    let epoch = Instant::now();
+    let (ready, is_ready) = channel();
+    let dsn: Dsn = stage.dsn().parse()?;
+    let rows = usize::try_from(pace.rows())?;
+    let thread = std::thread::spawn(move || follow(&dsn, rows, epoch, ready));
+    let begun = wait(&is_ready);
+    let commits = match begun {
+        Ok(()) => writer.write(pace, stage.take_rows(pace.rows()), epoch)?,
+        // The thread says why.
+        Err(_) => Vec::new(),
+    };
+    let (rows, cpu) = end(thread)?;
+    Ok(Reading { commits, rows, cpu })
+}
+
+fn wait(is_ready: &Receiver<()>) -> Result<()> {
+    Ok(is_ready.recv_timeout(MESSAGE_MAX)?)
+}
+
+fn end(thread: JoinHandle<Result<(Vec<u32>, Duration)>>) -> Result<(Vec<u32>, Duration)> {
+    thread.join().map_err(|_| "the bare reader panicked")?
+}
+
+/// Follows until `rows` rows have come, and says when the stream runs.
+fn follow(dsn: &Dsn, rows: usize, epoch: Instant, ready: Sender<()>) -> Result<(Vec<u32>, Duration)> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let mut connection = Connection::open(dsn).await?;
+        connection.create_temporary_slot(SLOT).await?;
+        let mut stream = connection.start_replication(SLOT, Lsn::ZERO, PUBLICATION).await?;
+        // Nobody waits any more if this took too long.
+        _ = ready.send(());
+        let before = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?;
+        let mut seen = Vec::with_capacity(rows);
+        while seen.len() < rows {
+            let event = tokio::time::timeout(MESSAGE_MAX, stream.next()).await??;
+            if let Event::XLogData { position, data } = event {
+                match data.first() {
+                    Some(&INSERT) => seen.push(micros_since(epoch)),
+                    Some(&COMMIT) => stream.acknowledge(position),
+                    _ => {}
+                }
+            }
+        }
+        let cpu = Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?);
+        Ok((seen, cpu.saturating_sub(before.into())))
+    })
+}

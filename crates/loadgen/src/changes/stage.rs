@@ -1,0 +1,211 @@
+//! What a scenario plays on: a private PostgreSQL with its tables, and a gateway on it.
+//!
+//! PostgreSQL runs with the settings it is shipped with, fsync included, but for two: no autovacuum and no checkpoint
+//! by time, which would fall into one scenario and not into another.
+
+use super::schema;
+use crate::server::{Launch, Server};
+use crate::{Result, failed, process};
+use pgcluster::TestCluster;
+use serde_json::{Map, Value};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+const DATABASE: &str = "bench";
+/// Signs the tokens of gateways that are started here, which live as long as the benchmark and listen on the loopback.
+const SECRET: &str = "a-secret-that-only-benchmarks-use";
+const TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// How long PostgreSQL may take to notice that a gateway is gone.
+const SLOT_RELEASE_MAX: Duration = Duration::from_secs(30);
+/// The last two would be on and 5 minutes.
+const SETTINGS: [(&str, &str); 5] = [
+    ("fsync", "on"),
+    ("full_page_writes", "on"),
+    ("max_wal_size", "4GB"),
+    ("autovacuum", "off"),
+    ("checkpoint_timeout", "1d"),
+];
+/// Those that are told, as everything else hangs on them.
+const TOLD: [&str; 7] = [
+    "server_version",
+    "wal_level",
+    "fsync",
+    "synchronous_commit",
+    "full_page_writes",
+    "shared_buffers",
+    "autovacuum",
+];
+
+/// A private PostgreSQL and, once started, a gateway on it.
+pub(super) struct Stage {
+    cluster: TestCluster,
+    dsn: String,
+    postmaster: u32,
+    roost: PathBuf,
+    gateway: Option<Server>,
+    next_row: u64,
+    /// Shorter stretches.
+    pub(super) quick: bool,
+    /// Most sockets a scenario may open: the limit of open files allows no more.
+    pub(super) sockets_max: usize,
+}
+
+/// CPU time used so far, or between two readings.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Cpu {
+    /// Of the gateway; nothing while there is none.
+    pub(super) gateway: Duration,
+    /// Of all processes of PostgreSQL.
+    pub(super) postgres: Duration,
+    /// Of this tool: listeners and writers.
+    pub(super) tool: Duration,
+}
+
+impl Cpu {
+    /// What was used since an earlier reading.
+    pub(super) fn since(self, earlier: Cpu) -> Cpu {
+        Cpu {
+            gateway: self.gateway.saturating_sub(earlier.gateway),
+            postgres: self.postgres.saturating_sub(earlier.postgres),
+            tool: self.tool.saturating_sub(earlier.tool),
+        }
+    }
+}
+
+impl Stage {
+    /// Starts a cluster, and sets a database up with `roost migrate` and the tables of the scenarios.
+    pub(super) fn set(roost: PathBuf, sockets_max: usize, quick: bool) -> Result<Stage> {
+        let cluster = TestCluster::start(&SETTINGS);
+        let dsn = cluster.create_database(DATABASE);
+        for sql in [schema::ROLES, schema::POLICY_FUNCTIONS] {
+            cluster.execute(DATABASE, sql)?;
+        }
+        let migration = Command::new(&roost)
+            .args(["migrate", "--database-url", &dsn])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .status()
+            .map_err(|error| format!("{}: {error}", roost.display()))?;
+        if !migration.success() {
+            return failed("the database could not be set up");
+        }
+        cluster.execute(DATABASE, &schema::tables())?;
+        let directory = cluster.execute(DATABASE, "show data_directory")?;
+        let pid_file = std::fs::read_to_string(PathBuf::from(directory).join("postmaster.pid"))?;
+        let postmaster = pid_file.lines().next().unwrap_or_default().trim().parse()?;
+        Ok(Stage {
+            cluster,
+            dsn,
+            postmaster,
+            roost,
+            gateway: None,
+            next_row: 0,
+            quick,
+            sockets_max,
+        })
+    }
+
+    /// The settings of PostgreSQL everything else hangs on, in a line.
+    pub(super) fn settings(&self) -> Result<String> {
+        let shows = TOLD.map(|name| format!("select '{name} ' || current_setting('{name}');"));
+        Ok(self.execute(&shows.concat())?.replace('\n', ", "))
+    }
+
+    /// The address of the database.
+    pub(super) fn dsn(&self) -> &str {
+        &self.dsn
+    }
+
+    /// Runs statements as superuser; see [`pgcluster::Cluster::execute`].
+    pub(super) fn execute(&self, sql: &str) -> Result<String> {
+        Ok(self.cluster.execute(DATABASE, sql)?)
+    }
+
+    /// What PostgreSQL has logged so far.
+    pub(super) fn log(&self) -> Result<String> {
+        let log = std::fs::read(self.cluster.home().join("server.log"))?;
+        Ok(String::from_utf8_lossy(&log).into_owned())
+    }
+
+    /// Starts a new gateway, in the place of one that is running.
+    pub(super) fn start_gateway(&mut self) -> Result<&Server> {
+        self.stop_gateway()?;
+        let arguments = [
+            "serve",
+            "--listen",
+            "127.0.0.1:{port}",
+            "--database-url",
+            &self.dsn,
+            "--jwt-secret",
+            SECRET,
+            "--log-level",
+            "error",
+            // Listeners say nothing in a long scenario.
+            "--idle-timeout-ms",
+            "86400000",
+        ];
+        let launch = Launch {
+            program: self.roost.clone(),
+            arguments: arguments.map(str::to_owned).to_vec(),
+            token: token("anon", None)?,
+        };
+        Ok(self.gateway.insert(Server::start(&launch)?))
+    }
+
+    /// Kills the gateway, waits until PostgreSQL has noticed, and drops the slots it left behind: the next one begins
+    /// where it is started.
+    pub(super) fn stop_gateway(&mut self) -> Result<()> {
+        self.gateway = None;
+        let begun = Instant::now();
+        while self.execute("select count(*) from pg_replication_slots where active")? != "0" {
+            if begun.elapsed() > SLOT_RELEASE_MAX {
+                return failed("a slot is still in use without a gateway");
+            }
+        }
+        self.execute("select pg_drop_replication_slot(slot_name) from pg_replication_slots")?;
+        Ok(())
+    }
+
+    /// The gateway that was started last.
+    pub(super) fn gateway(&self) -> Result<&Server> {
+        self.gateway
+            .as_ref()
+            .ok_or_else(|| "no gateway was started".into())
+    }
+
+    /// The first of `count` numbers of rows that nobody had before.
+    pub(super) fn take_rows(&mut self, count: u64) -> u64 {
+        let first = self.next_row;
+        self.next_row += count;
+        first
+    }
+
+    /// CPU time used so far.
+    pub(super) fn cpu(&self) -> Result<Cpu> {
+        let gateway = self.gateway.as_ref().map(Server::cpu_time).transpose()?;
+        Ok(Cpu {
+            gateway: gateway.flatten().unwrap_or_default(),
+            postgres: process::family_cpu_time(self.postmaster)?,
+            tool: process::cpu_time(std::process::id())?,
+        })
+    }
+
+    /// A stretch of `seconds`, or a third of it in the quick benchmark.
+    pub(super) fn stretch(&self, seconds: f64) -> Duration {
+        Duration::from_secs_f64(if self.quick { seconds / 3.0 } else { seconds })
+    }
+}
+
+/// A token of that role and, if given, user.
+pub(super) fn token(role: &str, sub: Option<&str>) -> Result<String> {
+    let expires = SystemTime::now().duration_since(UNIX_EPOCH)? + TOKEN_LIFE;
+    let mut claims = Map::from_iter([
+        ("role".to_owned(), Value::from(role)),
+        ("exp".to_owned(), Value::from(expires.as_secs())),
+    ]);
+    if let Some(sub) = sub {
+        claims.insert("sub".to_owned(), Value::from(sub));
+    }
+    Ok(auth::sign(&claims, &auth::Secret::new(SECRET)))
+}
