@@ -20,6 +20,7 @@ mod messages;
 mod migrate;
 mod obstacles;
 mod partitions;
+mod policies;
 mod pool;
 mod privileges;
 mod publication;
@@ -32,6 +33,7 @@ pub use messages::{
 };
 pub use migrate::{Report, Set, migrate};
 pub use partitions::{DAYS_AHEAD, Day, KEEP_HOURS, Partitions, PartitionsError};
+pub use policies::{CatalogVersion, Policies};
 pub use pool::Pool;
 pub use publication::Published;
 pub use snapshot::Snapshot;
