@@ -58,6 +58,14 @@ struct Subscriber {
 /// Tables by oid, with the bindings that cover them.
 type Covered<'a> = HashMap<u32, (&'a Arc<Table>, Vec<NumberedBinding>)>;
 
+/// Whether a subscription is looked at for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    New,
+    /// It was accepted for another reading of the catalog.
+    Accepted,
+}
+
 /// A place in the audience of a table, there already or to be made.
 enum Place {
     Cohort(usize),
@@ -181,15 +189,20 @@ impl<K: Copy + Eq + Hash> SubscriptionIndex<K> {
     /// The last of its bindings that cannot be served. All or none are: what was there before stays.
     pub fn insert(&mut self, key: K, subscription: Subscription) -> Result<(), BindingRefused> {
         let role = Arc::clone(&subscription.role);
-        let inserted = self.try_insert(key, subscription);
+        let inserted = self.try_insert(key, subscription, Standing::New);
         if inserted.is_err() {
             self.forget_role_without_subscribers(&role);
         }
         inserted
     }
 
-    fn try_insert(&mut self, key: K, subscription: Subscription) -> Result<(), BindingRefused> {
-        let places = self.places(&subscription)?;
+    fn try_insert(
+        &mut self,
+        key: K,
+        subscription: Subscription,
+        standing: Standing,
+    ) -> Result<(), BindingRefused> {
+        let places = self.places(&subscription, standing)?;
         if let Some(role) = self.roles.get_mut(&subscription.role) {
             role.subscribers += 1;
         }
@@ -232,7 +245,8 @@ impl<K: Copy + Eq + Hash> SubscriptionIndex<K> {
     }
 
     /// Makes all subscriptions anew for another reading of the catalog, with what each role may select of its tables.
-    /// Returns who had to be taken out, and why. If the reading says the same as the one before, the subscriptions stay
+    /// Columns that are gone cost a subscription no more than the conditions on them; whoever has a binding for which
+    /// nothing is published is taken out. Returns who, and why. If the reading says the same as the one before, the subscriptions stay
     /// as they are and only the privileges are new.
     pub fn replace_catalog(
         &mut self,
@@ -250,7 +264,7 @@ impl<K: Copy + Eq + Hash> SubscriptionIndex<K> {
         let mut refused = Vec::new();
         for (key, subscriber) in former {
             // A role that is refused now may have a subscriber who is served yet.
-            if let Err(error) = self.try_insert(key, subscriber.subscription) {
+            if let Err(error) = self.try_insert(key, subscriber.subscription, Standing::Accepted) {
                 refused.push((key, error));
             }
         }
@@ -285,7 +299,11 @@ impl<K: Copy + Eq + Hash> SubscriptionIndex<K> {
     }
 
     /// Where a subscriber belongs: tables, and its cohorts there.
-    fn places(&self, subscription: &Subscription) -> Result<Vec<(Arc<Table>, Place)>, BindingRefused> {
+    fn places(
+        &self,
+        subscription: &Subscription,
+        standing: Standing,
+    ) -> Result<Vec<(Arc<Table>, Place)>, BindingRefused> {
         let places = self
             .covered(subscription)?
             .into_values()
@@ -298,9 +316,17 @@ impl<K: Copy + Eq + Hash> SubscriptionIndex<K> {
                     .audiences
                     .get(&table.oid)
                     .and_then(|audience| audience.slot(&key));
-                let place = match known {
-                    Some(slot) => Place::Cohort(slot),
-                    None => self.new_place(key, table)?,
+                // Whoever is new is refused what those who are there have lost.
+                let place = match (known, standing) {
+                    (Some(slot), Standing::Accepted) => Place::Cohort(slot),
+                    (Some(slot), Standing::New) => {
+                        self.compile(&key, table, standing)?;
+                        Place::Cohort(slot)
+                    }
+                    (None, _) => {
+                        let bindings = self.compile(&key, table, standing)?;
+                        Place::New(key, bindings)
+                    }
                 };
                 Ok((Arc::clone(table), place))
             });
@@ -332,13 +358,19 @@ impl<K: Copy + Eq + Hash> SubscriptionIndex<K> {
         Ok(tables)
     }
 
-    fn new_place(&self, key: CohortKey, table: &Table) -> Result<Place, BindingRefused> {
+    /// Compiles the bindings of a cohort. The last one is the first to be refused.
+    fn compile(
+        &self,
+        key: &CohortKey,
+        table: &Table,
+        standing: Standing,
+    ) -> Result<Vec<TableBinding>, BindingRefused> {
         let selectable = self.selectable(&key.role, table.oid);
-        let compile = |numbered: &NumberedBinding| {
-            let compiled = TableBinding::compile(numbered, table, selectable);
-            compiled.map_err(|exception| numbered.binding.rejected(&exception))
+        let compile = |numbered: &NumberedBinding| match standing {
+            Standing::New => TableBinding::compile(numbered, table, selectable)
+                .map_err(|exception| numbered.binding.rejected(&exception)),
+            Standing::Accepted => Ok(TableBinding::compile_accepted(numbered, table, selectable)),
         };
-        // The last binding is the first to be refused.
         let mut bindings = key
             .bindings
             .iter()
@@ -346,7 +378,7 @@ impl<K: Copy + Eq + Hash> SubscriptionIndex<K> {
             .map(compile)
             .collect::<Result<Vec<_>, _>>()?;
         bindings.reverse();
-        Ok(Place::New(key, bindings))
+        Ok(bindings)
     }
 
     fn leave(&mut self, key: K, former: &Subscriber) {

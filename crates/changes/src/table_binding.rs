@@ -64,26 +64,37 @@ impl TableBinding {
         Self::of(numbered, table, selectable, predicates)
     }
 
+    /// Compiles a binding that was accepted for the table as it was. What the table or the role has no longer costs the
+    /// binding no more than that: a condition on it is satisfied by nothing, a selection goes without it.
+    pub(crate) fn compile_accepted(
+        numbered: &NumberedBinding,
+        table: &Table,
+        selectable: &ColumnSet,
+    ) -> Self {
+        let binding = &numbered.binding;
+        let predicates = binding.filters.iter().map(|condition| {
+            compile_condition(condition, table, selectable).unwrap_or_else(|_| Predicate::of_no_column())
+        });
+        let select = binding.select.as_ref().map(|names| {
+            let columns = names
+                .iter()
+                .filter_map(|name| Some((name, visible(name, table, selectable)?)));
+            Selection::of(columns, table)
+        });
+        Self::with(numbered, table, predicates.collect(), select)
+    }
+
     fn of(
         numbered: &NumberedBinding,
         table: &Table,
         selectable: &ColumnSet,
         predicates: Vec<Predicate>,
     ) -> Result<Self, Exception> {
-        let binding = &numbered.binding;
-        let select = binding.select.as_ref();
-        let compiled = Self {
-            id: numbered.id,
-            event: binding.event,
-            predicates,
-            select: select
-                .map(|names| select_columns(names, table, selectable))
-                .transpose()?,
-            visible_deletes: binding.visible_deletes
-                && table.row_security
-                && binding.event.covers(Action::Delete),
-            left: binding.left && binding.event.covers(Action::Delete) && !binding.filters.is_empty(),
-        };
+        let select = numbered.binding.select.as_ref();
+        let select = select
+            .map(|names| select_columns(names, table, selectable))
+            .transpose()?;
+        let compiled = Self::with(numbered, table, predicates, select);
         match compiled.lacks_old_rows(table) {
             Some(key) => Err(Exception::ReplicaIdentity {
                 key,
@@ -91,6 +102,25 @@ impl TableBinding {
                 table: table.name.clone(),
             }),
             None => Ok(compiled),
+        }
+    }
+
+    fn with(
+        numbered: &NumberedBinding,
+        table: &Table,
+        predicates: Vec<Predicate>,
+        select: Option<Selection>,
+    ) -> Self {
+        let binding = &numbered.binding;
+        Self {
+            id: numbered.id,
+            event: binding.event,
+            predicates,
+            select,
+            visible_deletes: binding.visible_deletes
+                && table.row_security
+                && binding.event.covers(Action::Delete),
+            left: binding.left && binding.event.covers(Action::Delete) && !binding.filters.is_empty(),
         }
     }
 
@@ -262,14 +292,27 @@ fn compile_condition(
 }
 
 fn select_columns(names: &[String], table: &Table, selectable: &ColumnSet) -> Result<Selection, Exception> {
-    let mut columns = table.primary_key();
+    let mut columns = Vec::with_capacity(names.len());
     for name in names {
-        let position = visible(name, table, selectable);
-        columns.insert(position.ok_or_else(|| Exception::SelectColumn(name.as_str().into()))?);
+        match visible(name, table, selectable) {
+            Some(position) => columns.push((name, position)),
+            None => return Err(Exception::SelectColumn(name.as_str().into())),
+        }
     }
-    let mut names = names.to_vec();
-    names.sort();
-    Ok(Selection { names, columns })
+    Ok(Selection::of(columns, table))
+}
+
+impl Selection {
+    fn of<'a>(selected: impl IntoIterator<Item = (&'a String, usize)>, table: &Table) -> Self {
+        let mut names = Vec::new();
+        let mut columns = table.primary_key();
+        for (name, position) in selected {
+            names.push(name.clone());
+            columns.insert(position);
+        }
+        names.sort();
+        Self { names, columns }
+    }
 }
 
 /// The position of a column the role may select.

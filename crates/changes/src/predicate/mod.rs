@@ -140,6 +140,15 @@ impl Predicate {
         })
     }
 
+    /// A condition on a column that is not there any more: nothing satisfies it, negated or not.
+    pub(crate) fn of_no_column() -> Self {
+        Self {
+            position: usize::MAX,
+            test: Test::InNothing,
+            negated: false,
+        }
+    }
+
     /// Position of the column it looks at.
     pub(crate) fn position(&self) -> usize {
         self.position

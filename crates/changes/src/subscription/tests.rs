@@ -341,6 +341,28 @@ fn filters_and_selections_need_columns_the_role_may_select() {
 }
 
 #[test]
+fn a_column_that_is_gone_costs_its_conditions_and_no_binding() {
+    let mut index = index();
+    let bindings = [
+        r#""table":"notes","filter":"n=not.eq.1""#,
+        r#""table":"notes","select":["n"]"#,
+        r#""table":"notes""#,
+    ];
+    index.insert(1, subscription("user", &bindings)).unwrap();
+    let altered = "id!:int8 t:text";
+    let roles = [("user".into(), selectable([0, 1]))];
+    let refused = index.replace_catalog(Catalog::from_iter([table("notes", altered)]), roles);
+    assert_eq!(refused.len(), 0);
+    let notes: Mapping = mapping(table("notes", altered), Default);
+    assert_eq!(
+        shown(heard(&index, &insert(&notes, &["7", "x"]))),
+        ["[1] by [2]: columns [0]", "[1] by [3]: columns [0, 1]"]
+    );
+    // Whoever is new is refused.
+    assert!(index.insert(2, subscription("user", &bindings)).is_err());
+}
+
+#[test]
 fn another_catalog_makes_subscriptions_anew_or_takes_them_out() {
     let mut index = index();
     index

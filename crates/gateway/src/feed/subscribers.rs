@@ -120,7 +120,8 @@ impl Subscribers {
     }
 
     /// Goes by another reading of the catalog from now on. If other tables are published than before, everybody is told
-    /// anew how the subscription stands, as in the reference (postgres-changes.md, section 9).
+    /// anew how the subscription stands, as in the reference (postgres-changes.md, section 9); if not, those for whom it
+    /// stands otherwise than before.
     pub(super) fn adopt(&mut self, mut reading: Reading) -> Vec<Notice> {
         let tables = std::mem::take(&mut reading.tables);
         let is_other = !tables.lists_the_same_as(self.catalog());
@@ -145,7 +146,8 @@ impl Subscribers {
         self.viewers.unbind();
         self.since = Arc::new(std::mem::take(&mut reading.snapshot));
         self.reading = reading;
-        for key in self.dormant.drain() {
+        let slept = std::mem::take(&mut self.dormant);
+        for key in slept.iter().copied() {
             let Some(subscriber) = self.known.get(&key) else {
                 continue;
             };
@@ -158,14 +160,13 @@ impl Subscribers {
             }
         }
         self.dormant.extend(refused.keys().copied());
-        if !is_other {
-            return Vec::new();
-        }
         let outcome = |key| match refused.get(key) {
             Some(text) => ChangesOutcome::Rejected(text.clone()),
             None => ChangesOutcome::Live,
         };
-        self.known.keys().map(|key| (*key, outcome(key))).collect()
+        let is_told = |key: &&Key| is_other || slept.contains(key) != self.dormant.contains(key);
+        let told = self.known.keys().filter(is_told);
+        told.map(|key| (*key, outcome(key))).collect()
     }
 
     /// What everybody is told after the stream was interrupted.
