@@ -6,6 +6,7 @@
 
 mod clock;
 pub mod config;
+pub mod explain;
 mod feed;
 mod http;
 pub mod server;

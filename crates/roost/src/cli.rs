@@ -11,6 +11,8 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::changes_args::ChangesArgs;
+use crate::explain::ExplainArgs;
 use crate::token::parse_claim;
 
 /// A realtime gateway for PostgreSQL: channels, broadcast, presence and changes over the protocol of Supabase Realtime.
@@ -54,6 +56,9 @@ pub(crate) enum Command {
     Migrate(MigrateArgs),
     /// Print a token, signed with HS256.
     Token(TokenArgs),
+    /// Say why a subscriber hears of the changes of a table, or why not. Exits with 0 if they would be delivered, with 1 if
+    /// not, with 2 if nobody can tell.
+    ExplainChange(Box<ExplainArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -106,6 +111,8 @@ pub(crate) struct DevArgs {
     )]
     pub(crate) data_dir: PathBuf,
     #[command(flatten)]
+    pub(crate) changes: ChangesArgs,
+    #[command(flatten)]
     pub(crate) server: ServerArgs,
 }
 
@@ -125,21 +132,17 @@ pub(crate) struct ServeArgs {
     /// API_JWT_JWKS.
     #[arg(long, env = "JWT_JWKS", hide_env_values = true, value_name = "FILE")]
     pub(crate) jwt_jwks: Option<String>,
-    /// Publication whose tables clients can follow.
-    #[arg(long, env = "ROOST_PUBLICATION", default_value = PUBLICATION, value_name = "NAME")]
-    pub(crate) publication: String,
     /// Serve several projects, chosen by the first label of the host: a JSON file from label to settings. The flags
     /// above are then those of no project.
     #[arg(long, env = "ROOST_TENANTS", value_name = "FILE", conflicts_with_all = ["database_url", "jwt_secret", "jwt_jwks"])]
     pub(crate) tenants: Option<PathBuf>,
     #[command(flatten)]
+    pub(crate) changes: ChangesArgs,
+    #[command(flatten)]
     pub(crate) limits: LimitArgs,
     #[command(flatten)]
     pub(crate) server: ServerArgs,
 }
-
-/// The publication clients can follow unless told otherwise.
-pub(crate) const PUBLICATION: &str = "supabase_realtime";
 
 /// Limits of the one project; with a tenants file, of every project that does not say otherwise. One that is not given
 /// is no limit for the one project, and the reference's default for those of a file.

@@ -13,7 +13,7 @@ use gateway::server::Server;
 use pgcluster::{Cluster, ClusterOptions, Installation};
 use replication::Dsn;
 
-use crate::cli::{DevArgs, PUBLICATION};
+use crate::cli::DevArgs;
 use crate::kept::Kept;
 use crate::problems::Problems;
 use crate::serve;
@@ -35,7 +35,7 @@ pub(crate) fn run(args: &DevArgs) -> Result<(), Box<dyn Error>> {
         private_only: false,
         presence_enabled: false,
         suspend: false,
-        publication: PUBLICATION.to_owned(),
+        changes: args.changes.config(None),
     };
     let server = Server::bind(part.with(args.listen, Tenants::Single(Box::new(tenant))))?;
     let dsn = database.as_ref().map(|(_, dsn)| dsn.as_str());

@@ -1,8 +1,10 @@
 //! `roost`: the command line of the gateway.
 
+mod changes_args;
 mod cli;
 mod dev;
 mod environment;
+mod explain;
 mod kept;
 mod lifetime;
 mod logging;
@@ -23,7 +25,7 @@ fn main() -> ExitCode {
     logging::start(&cli.logging);
     let environment = Environment::of_process();
     match run(cli.command, &environment) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("roost: {error}");
             ExitCode::FAILURE
@@ -31,11 +33,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command, environment: &Environment) -> Result<(), Box<dyn Error>> {
+fn run(command: Command, environment: &Environment) -> Result<ExitCode, Box<dyn Error>> {
     match command {
-        Command::Dev(args) => dev::run(&args),
-        Command::Serve(args) => serve::run(&args, environment),
-        Command::Migrate(args) => migrate::run(&args, environment),
-        Command::Token(args) => token::run(&args, environment),
+        Command::Dev(args) => dev::run(&args)?,
+        Command::Serve(args) => serve::run(&args, environment)?,
+        Command::Migrate(args) => migrate::run(&args, environment)?,
+        Command::Token(args) => token::run(&args, environment)?,
+        Command::ExplainChange(args) => return Ok(explain::run(&args, environment)),
     }
+    Ok(ExitCode::SUCCESS)
 }

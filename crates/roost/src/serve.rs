@@ -50,7 +50,7 @@ fn configure(args: &ServeArgs, environment: &Environment) -> Result<ServerConfig
         .map_or_else(|| listen_on_port(environment, &mut problems), Some);
     let server = server_config(&args.server, &mut problems);
     let tenants = match &args.tenants {
-        Some(path) => tenants_file::read(path, &overridden(&args.limits, Limits::standard()))
+        Some(path) => tenants_file::read(path, &overridden(&args.limits, Limits::standard()), &args.changes)
             .map(Tenants::ByLabel)
             .map_err(|several| problems.push(several.to_string()))
             .ok(),
@@ -110,7 +110,7 @@ fn single(args: &ServeArgs, environment: &Environment, problems: &mut Vec<String
         private_only: false,
         presence_enabled: false,
         suspend: false,
-        publication: args.publication.clone(),
+        changes: args.changes.config(None),
     })
 }
 
@@ -225,7 +225,7 @@ fn announce(tenants: &Tenants) {
         }
         match &tenant.database {
             Some(dsn) => {
-                info!(tenant = tenant.name, database = %dsn, publication = tenant.publication, "Postgres changes are on")
+                info!(tenant = tenant.name, database = %dsn, publication = tenant.changes.publication, "Postgres changes are on")
             }
             None => warn!(
                 tenant = tenant.name,

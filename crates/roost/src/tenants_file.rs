@@ -10,7 +10,7 @@ use gateway::config::{Limits, TenantConfig};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::cli::PUBLICATION;
+use crate::changes_args::ChangesArgs;
 use crate::problems::Problems;
 
 /// One project of the file. What it does not say is `defaults`.
@@ -46,9 +46,9 @@ struct Settings {
 /// # Errors
 ///
 /// Every mistake in it, each with file, project and field.
-pub(crate) fn read(path: &Path, defaults: &Limits) -> Result<BTreeMap<String, TenantConfig>, Problems> {
+pub(crate) fn read(path: &Path, defaults: &Limits, changes: &ChangesArgs) -> Result<BTreeMap<String, TenantConfig>, Problems> {
     match std::fs::read_to_string(path) {
-        Ok(text) => parse(&text, &path.display().to_string(), defaults),
+        Ok(text) => parse(&text, &path.display().to_string(), defaults, changes),
         Err(error) => Problems::check(
             vec![format!("--tenants {}: {error}", path.display())],
             BTreeMap::new(),
@@ -56,7 +56,7 @@ pub(crate) fn read(path: &Path, defaults: &Limits) -> Result<BTreeMap<String, Te
     }
 }
 
-fn parse(text: &str, file: &str, defaults: &Limits) -> Result<BTreeMap<String, TenantConfig>, Problems> {
+fn parse(text: &str, file: &str, defaults: &Limits, changes: &ChangesArgs) -> Result<BTreeMap<String, TenantConfig>, Problems> {
     let mut problems = Vec::new();
     let mut tenants = BTreeMap::new();
     match serde_json::from_str::<BTreeMap<String, Value>>(text) {
@@ -66,7 +66,7 @@ fn parse(text: &str, file: &str, defaults: &Limits) -> Result<BTreeMap<String, T
         Ok(found) if found.is_empty() => problems.push(format!("{file}: there is no project in it")),
         Ok(found) => {
             for (label, value) in found {
-                match Settings::parse(value).and_then(|settings| settings.into_config(&label, defaults)) {
+                match Settings::parse(value).and_then(|settings| settings.into_config(&label, defaults, changes)) {
                     Ok(config) => _ = tenants.insert(label, config),
                     Err(several) => {
                         problems.extend(
@@ -107,7 +107,7 @@ impl Settings {
         serde_json::from_value(Value::Object(fields)).map_err(|error| vec![error.to_string()])
     }
 
-    fn into_config(self, label: &str, defaults: &Limits) -> Result<TenantConfig, Vec<String>> {
+    fn into_config(self, label: &str, defaults: &Limits, changes: &ChangesArgs) -> Result<TenantConfig, Vec<String>> {
         let mut problems = Vec::new();
         if label.is_empty() || label.contains(['.', ':', '/']) {
             problems.push("the first label of a host name is expected, without dots".to_owned());
@@ -150,7 +150,13 @@ impl Settings {
             private_only: self.private_only,
             presence_enabled: self.presence_enabled,
             suspend: self.suspend,
-            publication: self.publication.unwrap_or_else(|| PUBLICATION.to_owned()),
+            changes: {
+                let mut changes = changes.config(Some(label));
+                if let Some(publication) = self.publication {
+                    changes.publication = publication;
+                }
+                changes
+            },
         })
     }
 }
@@ -158,9 +164,18 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::changes_args::{PUBLICATION, SlotKind};
 
     fn parsed(text: &str) -> Result<BTreeMap<String, TenantConfig>, String> {
-        parse(text, "tenants.json", &Limits::standard()).map_err(|problems| problems.to_string())
+        let changes = ChangesArgs {
+            publication: PUBLICATION.to_owned(),
+            slot: SlotKind::Durable,
+            slot_name: "roost".to_owned(),
+            slot_wal_mb_max: 1,
+            slot_resume_ms: 1,
+            snapshot_rows_max: 1,
+        };
+        parse(text, "tenants.json", &Limits::standard(), &changes).map_err(|problems| problems.to_string())
     }
 
     #[test]
