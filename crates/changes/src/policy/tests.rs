@@ -311,10 +311,10 @@ fn functions_are_known_by_what_they_do() {
     assert_eq!(sees(&compile(&uid(&former)), &ROW, &claims), Some(false));
     for strange in [
         "select current_setting('request.jwt.claim.sub', true)::uuid",
-        "select (auth.jwt() ->> 'sub')::uuid from t",
+        "select (auth.jwt() ->> 'sub')::uuid limit 1",
         "select auth.uid()",
         "select auth.jwt() ->> 'sub'",
-        "select id from notes",
+        "select id",
         "begin return null; end",
         "",
     ] {
