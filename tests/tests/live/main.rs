@@ -1,7 +1,12 @@
 //! The real binary with a real PostgreSQL, over real sockets.
 
 mod changes;
+mod explain;
+mod filters;
 mod metrics;
+mod restarts;
+mod row_security;
 mod shutdown;
 mod slow_consumer;
+mod snapshot;
 mod transcripts;
