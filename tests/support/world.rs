@@ -284,6 +284,12 @@ impl World {
         self.settle();
     }
 
+    /// From now on broadcasts from the database flow.
+    pub fn replicate(&mut self) {
+        self.place.script.borrow_mut().is_replicating = true;
+        self.settle();
+    }
+
     /// Number of requests that wait for an answer.
     pub fn waiting(&self) -> usize {
         self.place.requests.borrow().len()
@@ -294,7 +300,7 @@ impl World {
         let requests = self.place.requests.borrow();
         let ticket = |(_, request): &(Client, Request)| match request {
             Request::SubscribeChanges { ticket, replaces, .. } => Some((*ticket, *replaces)),
-            Request::Authorize { .. } => None,
+            Request::Authorize { .. } | Request::AwaitReplication { .. } => None,
         };
         requests.iter().filter_map(ticket).collect()
     }

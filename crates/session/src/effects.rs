@@ -111,6 +111,11 @@ pub enum Request {
         /// On whose behalf.
         claims: Arc<Claims>,
     },
+    /// Say when broadcasts from the database flow; at once if they do. Nobody waits for longer than a minute.
+    AwaitReplication {
+        /// To be given back.
+        ticket: Ticket,
+    },
 }
 
 /// The outcome of a [`Request`].
@@ -121,6 +126,19 @@ pub enum Completion {
     /// Of [`Request::SubscribeChanges`]. Comes again when the tables it covers have changed: live or rejected, until the
     /// next time.
     ChangesSubscribed(Ticket, ChangesOutcome),
+    /// Of [`Request::AwaitReplication`]: broadcasts from the database flow.
+    ReplicationReady(Ticket),
+}
+
+impl Completion {
+    /// The ticket of the request.
+    pub(crate) fn ticket(&self) -> Ticket {
+        match self {
+            Completion::Authorized(ticket, _)
+            | Completion::ChangesSubscribed(ticket, _)
+            | Completion::ReplicationReady(ticket) => *ticket,
+        }
+    }
 }
 
 /// What came of a subscription to changes.

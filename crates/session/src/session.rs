@@ -113,9 +113,7 @@ impl<S> Session<S> {
         done: Completion,
         fx: &mut E,
     ) {
-        let ticket = match &done {
-            Completion::Authorized(ticket, _) | Completion::ChangesSubscribed(ticket, _) => *ticket,
-        };
+        let ticket = done.ticket();
         let Some(topic) = self.find(|channel| channel.awaits(ticket)) else {
             return;
         };

@@ -31,6 +31,8 @@ pub(super) struct Place {
 pub(super) struct Script {
     pub(super) policies: Option<Box<Policies>>,
     pub(super) changes: Option<fn() -> ChangesOutcome>,
+    /// Whether broadcasts from the database flow.
+    pub(super) is_replicating: bool,
 }
 
 /// What the policies allow on a private topic, given its name and the claims of who asks.
@@ -85,6 +87,7 @@ impl Place {
         let at = requests.iter().position(|(_, request)| match request {
             Request::Authorize { .. } => script.policies.is_some(),
             Request::SubscribeChanges { .. } => script.changes.is_some(),
+            Request::AwaitReplication { .. } => script.is_replicating,
         })?;
         let (client, request) = requests.remove(at)?;
         let answer = match request {
@@ -100,6 +103,7 @@ impl Place {
             Request::SubscribeChanges { ticket, .. } => {
                 Completion::ChangesSubscribed(ticket, script.changes?())
             }
+            Request::AwaitReplication { ticket } => Completion::ReplicationReady(ticket),
         };
         Some((client, answer))
     }

@@ -374,6 +374,24 @@ fn replay_is_refused_where_it_cannot_be_had() {
 }
 
 #[test]
+fn who_asks_for_it_is_told_once_when_broadcasts_from_the_database_flow() {
+    let mut world = World::default();
+    let a = world.member("room", json!({ "broadcast": { "replication_ready": true } }));
+    let b = world.member("room", json!({}));
+    assert_eq!(world.waiting(), 1, "only who asks for it waits");
+    world.pass_seconds(59);
+    assert!(world.read(a).is_empty());
+    world.replicate();
+    let notice = json!({
+        "extension": "system", "status": "ok", "message": "Replication connection established", "channel": "room",
+    });
+    assert_eq!(world.read(a), [json!(["1", null, ROOM, "system", notice])]);
+    world.pass_seconds(3600);
+    assert!(world.read(a).is_empty());
+    assert!(world.read(b).is_empty());
+}
+
+#[test]
 fn a_channel_that_waits_for_the_database_stream_is_ended_after_a_minute() {
     let mut world = World::default();
     let a = world.member("room", json!({ "broadcast": { "replication_ready": true } }));

@@ -129,6 +129,8 @@ impl Effects for Driver<'_> {
             Request::Authorize { ticket, .. } => {
                 self.complete(Completion::Authorized(ticket, Err(AuthorizeFailure::Unavailable)));
             }
+            // Broadcasts from the database are not served yet.
+            Request::AwaitReplication { .. } => {}
             Request::SubscribeChanges {
                 ticket,
                 replaces,

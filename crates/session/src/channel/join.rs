@@ -1,7 +1,6 @@
 //! A join: the checks in their order, the waits, the reply and what follows it. Source: join.md.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use phoenix_wire::close::CloseReason;
 use phoenix_wire::encode::{self, Status};
@@ -164,6 +163,11 @@ impl<S> Channel<S> {
                 }
                 self.open(topic, *joining, cx)
             }
+            // Only open channels await it.
+            Completion::ReplicationReady(_) => {
+                self.phase = Phase::Joining(joining);
+                Fate::Stays
+            }
         }
     }
 
@@ -259,7 +263,7 @@ impl<S> Channel<S> {
         let mut open = Open::new(self.serial, config, subscription, token, grants, changes);
         open.arm_token_timer(cx);
         if payload.broadcast.replication_ready {
-            open.replication_deadline = Some(cx.arm(REPLICATION_TIMEOUT, self.serial, Timer::Replication));
+            open.await_replication(cx);
         }
         let fate = if presence_enabled && (!open.is_private() || grants.presence_read == Some(true)) {
             self.send_presence_state(topic, &open, cx)
@@ -306,6 +310,15 @@ impl<S> Channel<S> {
             Notice::Failed(text) => (false, text.as_str()),
         };
         let message = payload::system("postgres_changes", ok, text, Some(sub_topic(topic)));
+        self.send_system(topic, &message, cx);
+    }
+
+    pub(super) fn send_system<E: Effects<Subscription = S>>(
+        &self,
+        topic: &str,
+        message: &str,
+        cx: &mut Context<'_, E>,
+    ) {
         let join_ref = self.push_ref().as_view();
         cx.fx.send(encode::message(
             cx.version,
@@ -313,7 +326,7 @@ impl<S> Channel<S> {
             RefView::NULL,
             topic,
             event::SYSTEM,
-            &message,
+            message,
         ));
     }
 
@@ -493,6 +506,3 @@ fn failure_refusal(failure: AuthorizeFailure, topic: &str) -> JoinRefusal {
 fn is_failed(notice: &Option<Notice>) -> bool {
     matches!(notice, Some(Notice::Failed(_)))
 }
-
-/// How long a channel that asked for it waits for broadcasts from the database to flow. Source: join.md, section 7.
-const REPLICATION_TIMEOUT: Duration = Duration::from_secs(60);

@@ -1,9 +1,11 @@
 //! A joined channel: what it remembers, and what it waits for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use phoenix_wire::payload::broadcast::Sender;
 use phoenix_wire::payload::{self, PresenceKey, RawBinding};
+use phoenix_wire::refusal;
 
 use super::join::Notice;
 use super::token::Refresh;
@@ -11,7 +13,7 @@ use super::{Channel, Context, Ending, Fate, Phase};
 use crate::effects::{ChangesOutcome, Completion, Effects, Grants, Probe, Request, Ticket};
 use crate::limits::CallWindow;
 use crate::tenant::Token;
-use crate::timer::Deadline;
+use crate::timer::{Deadline, Timer};
 
 /// A joined channel. `S` is the driver's subscription handle.
 #[derive(Debug)]
@@ -25,8 +27,8 @@ pub(super) struct Open<S> {
     pub(super) changes: Option<Changes>,
     /// When the token is looked at.
     pub(super) token_deadline: Option<Deadline>,
-    /// When the channel gives up on broadcasts from the database, if it asked to be told of them.
-    pub(super) replication_deadline: Option<Deadline>,
+    /// Until the channel is told that broadcasts from the database flow, if it asked for that.
+    replication: Option<Replication>,
     waiting: Option<Waiting>,
 }
 
@@ -50,6 +52,14 @@ pub(super) struct Changes {
     pub(super) is_outdated: bool,
     pub(super) legacy: bool,
     pub(super) bindings: Arc<[(RawBinding, u32)]>,
+}
+
+/// A channel that is to be told when broadcasts from the database flow.
+#[derive(Debug)]
+struct Replication {
+    ticket: Ticket,
+    /// When it gives up on them.
+    deadline: Deadline,
 }
 
 /// What an open channel waits for before it handles further messages.
@@ -80,13 +90,17 @@ impl<S> Open<S> {
             presence_calls,
             changes,
             token_deadline: None,
-            replication_deadline: None,
+            replication: None,
             waiting: None,
         }
     }
 
     pub(super) fn deadlines(&self) -> [Option<Deadline>; 2] {
-        [self.token_deadline, self.replication_deadline]
+        let replication = self.replication.as_ref();
+        [
+            self.token_deadline,
+            replication.map(|replication| replication.deadline),
+        ]
     }
 
     pub(super) fn is_private(&self) -> bool {
@@ -118,13 +132,25 @@ impl<S> Open<S> {
             Some(Waiting::WriteCheck(awaited) | Waiting::Refresh(awaited, _)) => *awaited == ticket,
             None => false,
         };
-        waits || self.has_changes(ticket)
+        let awaits_replication = self
+            .replication
+            .as_ref()
+            .is_some_and(|replication| replication.ticket == ticket);
+        waits || awaits_replication || self.has_changes(ticket)
     }
 
     pub(super) fn has_changes(&self, ticket: Ticket) -> bool {
         self.changes
             .as_ref()
             .is_some_and(|changes| changes.ticket == ticket || changes.pending == Some(ticket))
+    }
+
+    /// Asks to be told when broadcasts from the database flow.
+    pub(super) fn await_replication<E: Effects<Subscription = S>>(&mut self, cx: &mut Context<'_, E>) {
+        let ticket = cx.next_ticket();
+        let deadline = cx.arm(REPLICATION_TIMEOUT, self.serial, Timer::Replication);
+        self.replication = Some(Replication { ticket, deadline });
+        cx.fx.request(Request::AwaitReplication { ticket });
     }
 
     /// Asks what the member may write; the message at hand waits for the answer.
@@ -277,6 +303,20 @@ impl<S> Channel<S> {
                 self.notify_changes(topic, &notice, cx);
                 Fate::Stays
             }
+            Completion::ReplicationReady(_) => {
+                open.replication = None;
+                let payload = payload::system(
+                    refusal::SYSTEM_EXTENSION,
+                    true,
+                    refusal::REPLICATION_ESTABLISHED,
+                    Some(super::sub_topic(topic)),
+                );
+                self.send_system(topic, &payload, cx);
+                Fate::Stays
+            }
         }
     }
 }
+
+/// How long a channel that asked for it waits for broadcasts from the database to flow. Source: join.md, section 7.
+const REPLICATION_TIMEOUT: Duration = Duration::from_secs(60);
