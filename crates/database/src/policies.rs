@@ -97,8 +97,9 @@ pub(crate) const CATALOG_VERSION: &str = "select concat(\
   (select sum(hash_record_extended(row(roleid, member, grantor, xmin), 0)) from pg_auth_members), ' ', \
   (select sum(hash_record_extended(row(oid, xmin), 0)) from pg_namespace), ' ', \
   (select sum(hash_record_extended(row(oid, xmin), 0)) from pg_enum), ' ', \
-  (select sum(hash_record_extended(row(oid, xmin), 0)) from pg_proc where oid in \
-    (to_regprocedure('auth.uid()'), to_regprocedure('auth.role()'), to_regprocedure('auth.jwt()'))), ' ', \
+  (select sum(hash_record_extended(row(p.oid, p.xmin), 0)) from pg_proc p, pg_namespace n \
+    where p.proname in ('uid', 'role', 'jwt') and p.pronargs = 0 \
+    and n.oid = p.pronamespace and n.nspname = 'auth'), ' ', \
   (select sum(hash_record_extended(row(setdatabase, setrole, xmin), 0)) from pg_db_role_setting), ' ', \
   (select datdba from pg_database where datname = current_database()))";
 

@@ -50,6 +50,20 @@ impl Pool {
     }
 }
 
+impl Pool {
+    /// Whether there is a publication of that name.
+    ///
+    /// # Errors
+    ///
+    /// Those of any statement.
+    pub async fn has_publication(&self, name: &str) -> Result<bool, Error> {
+        let rows = self.query(HAS_PUBLICATION, &[(&name, types::Type::TEXT)]).await?;
+        Ok(!rows.is_empty())
+    }
+}
+
+const HAS_PUBLICATION: &str = "select from pg_publication where pubname = $1";
+
 /// No row if the publication does not exist.
 ///
 /// A type is an array here if its values are written like one; `int2vector` is not. The key is that of the index

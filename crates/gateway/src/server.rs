@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use hub::WorkerId;
+use hub::{Hub, Tally, WorkerId};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -138,23 +138,16 @@ fn tenants(config: &ServerConfig, workers: u16, ports: &Arc<Ports>) -> (Tenants,
     let feeds = RefCell::new(Vec::new());
     let tenants = Tenants::new(&config.tenants, |tenant| {
         let id = Uuid::new_v4();
+        let (seed, _) = id.as_u64_pair();
+        let hub = Hub::new(workers, ports.clone(), Arc::new(Tally::default()), seed);
         let changes = tenant.database.as_ref().map(|dsn| {
             let slot = slot_name(tenant, id);
-            let (handle, feed) = feed::new(dsn.clone(), &tenant.changes, slot, ports.clone());
+            let (handle, feed) = feed::new(dsn.clone(), tenant, slot, ports.clone(), hub.clone());
             feeds.borrow_mut().push(Box::pin(feed) as BoxedFeed);
             handle
         });
-        let (seed, _) = id.as_u64_pair();
         let validators = config.validators.clone();
-        TenantRuntime::new(
-            tenant,
-            validators,
-            config.delays,
-            workers,
-            ports.clone(),
-            seed,
-            changes,
-        )
+        TenantRuntime::new(tenant, validators, config.delays, hub, changes)
     });
     (tenants, feeds.into_inner())
 }

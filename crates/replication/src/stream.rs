@@ -99,7 +99,7 @@ pub struct ReplicationStream {
     knocking: JoinSet<bool>,
     system: System,
     slot: String,
-    publication: String,
+    publications: String,
     shared: Arc<Shared>,
     feedback: JoinHandle<()>,
 }
@@ -121,7 +121,7 @@ impl Shared {
 }
 
 impl Connection {
-    /// Starts to stream a slot, filtered and described by a publication in protocol version 1 of `pgoutput`.
+    /// Starts to stream a slot, filtered and described by publications in protocol version 1 of `pgoutput`.
     ///
     /// The server sends every transaction whose commit ends after `from`, whole, in the order of the commits; of those
     /// that the slot has passed, which is what was acknowledged and reported before, it sends none, whatever `from` is.
@@ -132,7 +132,7 @@ impl Connection {
     /// stream before, starts from there; not, though, if the slot was made anew or [`ReplicationStream::system`] is
     /// another. A `from` beyond the end of the server's log cannot be of this server, and counts as [`Lsn::ZERO`].
     ///
-    /// Whether the publication exists shows only when there is a change to stream. Has to be called inside a tokio
+    /// Whether they exist shows only when there is a change to stream. Has to be called inside a tokio
     /// runtime: feedback runs in a task of its own.
     ///
     /// # Errors
@@ -143,7 +143,7 @@ impl Connection {
         mut self,
         slot: &str,
         from: Lsn,
-        publication: &str,
+        publications: &[&str],
     ) -> Result<ReplicationStream, Error> {
         let system = self.identify_system().await?;
         let sender_timeout = self.sender_timeout().await?;
@@ -158,10 +158,11 @@ impl Connection {
             from
         };
         let slot_quoted = escape_identifier(slot);
-        let publications = escape_literal(&escape_identifier(publication));
+        let names: Vec<String> = publications.iter().map(|name| escape_identifier(name)).collect();
+        let list = escape_literal(&names.join(","));
         let command = format!(
             "START_REPLICATION SLOT {slot_quoted} LOGICAL {from} \
-             (proto_version '1', publication_names {publications})"
+             (proto_version '1', publication_names {list})"
         );
         let (socket, frames) = self.into_copy_both(&command, slot).await?;
         let now = now();
@@ -186,7 +187,7 @@ impl Connection {
             knocking: JoinSet::new(),
             system,
             slot: slot.to_owned(),
-            publication: publication.to_owned(),
+            publications: publications.join(", "),
             shared,
             feedback,
         })
@@ -283,7 +284,7 @@ impl ReplicationStream {
     }
 
     fn read_error(&self, body: &ErrorResponseBody) -> Error {
-        let (slot, publication) = (&self.slot, &self.publication);
+        let (slot, publication) = (&self.slot, &self.publications);
         Error::read(body, Doing::Streaming { slot, publication })
     }
 

@@ -30,6 +30,10 @@ pub(crate) struct Figures {
     pub(crate) rounds: Figure,
     /// Times that changes may have been lost.
     pub(crate) gaps: Figure,
+    /// Broadcasts from the database that were published.
+    pub(crate) messages: Figure,
+    /// Broadcasts from the database that were dropped.
+    pub(crate) messages_dropped: Figure,
     /// Changes that were too large to be read.
     pub(crate) oversized: Figure,
 }

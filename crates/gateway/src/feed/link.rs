@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use database::Pool;
+use database::{MESSAGES_PUBLICATION, Pool};
 use replication::{Connection, Definite, Dsn, Durability, Error, Event, Lsn, ReplicationStream, System};
 use tokio::time::{Instant, timeout};
 use tracing::{debug, error, info, warn};
@@ -280,7 +280,12 @@ impl Target {
                 }
             }
         };
-        let started = connection.start_replication(slot, Lsn::ZERO, &self.publication);
+        let mut publications = vec![self.publication.as_str()];
+        // Whoever does without broadcasts from the database has no such publication.
+        if self.pool.has_publication(MESSAGES_PUBLICATION).await.unwrap_or(false) {
+            publications.push(MESSAGES_PUBLICATION);
+        }
+        let started = connection.start_replication(slot, Lsn::ZERO, &publications);
         let stream = match started.await {
             Err(Error::Definite(Definite::SlotLost { .. })) if is_resumed => {
                 error!(

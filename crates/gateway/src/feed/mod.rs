@@ -16,6 +16,7 @@ mod errand;
 mod figures;
 mod hold;
 mod link;
+mod messages;
 mod outgoing;
 mod receipts;
 mod round;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 
 use auth::Claims;
 use database::Pool;
+use hub::Hub;
 use phoenix_wire::Version;
 use phoenix_wire::payload::RawBinding;
 use replication::Dsn;
@@ -42,13 +44,14 @@ use self::backlog::Backlog;
 pub(crate) use self::figures::Figures;
 use self::hold::Hold;
 use self::link::Link;
+use self::messages::Messages;
 use self::outgoing::Outgoing;
 use self::receipts::Receipts;
 use self::round::Round;
 use self::run::Feed;
 use self::subscribers::{Key, Subscribers};
 use self::transactions::Transactions;
-use crate::config::{ChangesConfig, SlotConfig};
+use crate::config::{SlotConfig, TenantConfig};
 use crate::worker::mail::{Ports, SocketRef};
 
 /// The way to a tenant's feed. Cheap to clone.
@@ -66,6 +69,8 @@ enum Command {
     Subscribe(Subscribe),
     /// Stop to deliver.
     Forget(Key),
+    /// Say when broadcasts from the database flow.
+    AwaitStreaming(Key),
     /// End.
     Stop,
 }
@@ -111,6 +116,11 @@ impl FeedHandle {
         self.send(Command::Forget(Key { socket, ticket }));
     }
 
+    /// Asks to be told, by mail, when broadcasts from the database flow: at once if they do.
+    pub(crate) fn await_streaming(&self, socket: SocketRef, ticket: Ticket) {
+        self.send(Command::AwaitStreaming(Key { socket, ticket }));
+    }
+
     /// Ends the feed. Its future is done when the database knows what has been delivered.
     pub(crate) fn stop(&self) {
         self.send(Command::Stop);
@@ -131,11 +141,13 @@ impl FeedHandle {
 /// `name` tells this feed from all others on the database: that of other gateways, and of this one's next run.
 pub(crate) fn new(
     dsn: Dsn,
-    config: &ChangesConfig,
+    tenant: &TenantConfig,
     name: String,
     ports: Arc<Ports>,
+    hub: Arc<Hub>,
 ) -> (FeedHandle, impl Future<Output = ()> + Send + use<>) {
     let (commands, received) = mpsc::unbounded_channel();
+    let config = &tenant.changes;
     let pool = Arc::new(Pool::new(dsn.clone(), POOL_SIZE));
     let window = match &config.slot {
         SlotConfig::Durable { resume_window, .. } => Some(*resume_window),
@@ -155,7 +167,9 @@ pub(crate) fn new(
         asking: None,
         subscribers: Subscribers::new(),
         outgoing: Outgoing::new(ports.clone(), figures.clone()),
+        messages: Messages::new(hub, tenant.limits.payload_bytes_max(), figures.clone()),
         receipts: Receipts::new(),
+        awaiting: Vec::new(),
         waiting: Vec::new(),
         waiting_until: None,
         errands: JoinSet::new(),

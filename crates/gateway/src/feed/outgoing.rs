@@ -18,6 +18,8 @@ pub(super) struct Outgoing {
     ports: Arc<Ports>,
     frames: Box<[Vec<ChangeFrame>]>,
     waiting: usize,
+    /// Publications since the last mail, which went to the workers by themselves.
+    published: usize,
     /// A worker may be far behind.
     is_held_up: bool,
     figures: Arc<Figures>,
@@ -30,6 +32,7 @@ impl Outgoing {
             ports,
             frames,
             waiting: 0,
+            published: 0,
             is_held_up: false,
             figures,
         }
@@ -46,16 +49,24 @@ impl Outgoing {
         }
     }
 
+    /// A publication has gone to the workers.
+    pub(super) fn note_publication(&mut self) {
+        self.published += 1;
+        self.is_held_up |= self.published.is_multiple_of(PUBLICATIONS_MAX);
+    }
+
     /// Mails everything. `receipt` is gone once every worker that got something has written it.
     pub(super) fn mail(&mut self, receipt: Option<&Arc<Receipt>>) {
-        if self.waiting == 0 {
+        let has_published = std::mem::take(&mut self.published) > 0;
+        if self.waiting == 0 && !has_published {
             return;
         }
         self.figures.deliveries.add(self.waiting);
         self.waiting = 0;
         self.is_held_up = true;
         for (worker, frames) in self.ports.workers().zip(&mut self.frames) {
-            if !frames.is_empty() {
+            // Whoever got a publication writes it before what comes behind it.
+            if !frames.is_empty() || (has_published && receipt.is_some()) {
                 let mail = Mail::Changes(std::mem::take(frames), receipt.cloned());
                 self.ports.send(worker, mail);
             }
@@ -136,5 +147,7 @@ fn write(to: &Subscriber, ids: &[u32], data: &str, action: &str) -> Frame {
     }
 }
 
+/// Publications of one transaction that are not followed by a look at the workers.
+const PUBLICATIONS_MAX: usize = 1_024;
 /// Frames of one transaction that wait before they are mailed.
 const FRAMES_MAX: usize = 4_096;

@@ -11,6 +11,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use database::Broadcast;
 use database::visibility::{Answers, Question, Row};
 
 use super::backlog::Piece;
@@ -41,6 +42,8 @@ pub(super) struct Round {
 pub(super) enum Entry {
     /// Something to be told.
     Told(Told),
+    /// A broadcast from the database, which waits for nothing but its turn.
+    Broadcast(Broadcast),
     /// The end of a transaction.
     Commit(Piece),
 }

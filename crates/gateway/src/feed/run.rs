@@ -20,7 +20,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use database::Pool;
+use database::{Broadcast, Pool};
 use session::{ChangesOutcome, Completion};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{JoinError, JoinSet};
@@ -33,6 +33,7 @@ use super::errand::Ready;
 use super::figures::Figures;
 use super::hold::Hold;
 use super::link::{Link, Step};
+use super::messages::Messages;
 use super::outgoing::Outgoing;
 use super::receipts::Receipts;
 use super::round::{Entry, Round};
@@ -60,7 +61,10 @@ pub(super) struct Feed {
     pub(super) asking: Option<Asking>,
     pub(super) subscribers: Subscribers,
     pub(super) outgoing: Outgoing,
+    pub(super) messages: Messages,
     pub(super) receipts: Receipts,
+    /// Who wants to know when the slot streams.
+    pub(super) awaiting: Vec<Key>,
     /// Subscriptions that wait for the connection, or for the reading after the one under way.
     pub(super) waiting: Vec<Subscribe>,
     /// When they are refused.
@@ -83,6 +87,7 @@ impl Feed {
                 command = commands.recv() => match command {
                     Some(Command::Subscribe(subscribe)) => self.waiting.push(subscribe),
                     Some(Command::Forget(key)) => self.forget(key),
+                    Some(Command::AwaitStreaming(key)) => self.await_streaming(key),
                     Some(Command::Stop) | None => break,
                 },
                 Some(errand) = self.errands.join_next() => self.note(errand),
@@ -114,6 +119,7 @@ impl Feed {
             match command {
                 Command::Subscribe(subscribe) => self.waiting.push(subscribe),
                 Command::Forget(key) => self.forget(key),
+                Command::AwaitStreaming(key) => self.await_streaming(key),
                 // The next command is the end of the channel.
                 Command::Stop => commands.close(),
             }
@@ -125,6 +131,19 @@ impl Feed {
             self.is_reading = true;
             self.read_for(waiting);
         }
+    }
+
+    fn await_streaming(&mut self, key: Key) {
+        if self.link.is_streaming() {
+            self.say_ready(key);
+        } else {
+            self.awaiting.push(key);
+        }
+    }
+
+    fn say_ready(&self, Key { socket, ticket }: Key) {
+        let completion = Completion::ReplicationReady(ticket);
+        self.ports.send(socket.worker, Mail::Complete(socket, completion));
     }
 
     pub(super) fn refuse_waiting(&mut self) {
@@ -220,12 +239,19 @@ impl Feed {
                             let notices = self.subscribers.tell(&told, &answers, &mut self.outgoing);
                             notices.into_iter().for_each(|notice| self.tell(notice));
                         }
+                        Entry::Broadcast(broadcast) => self.broadcast(&broadcast),
                         Entry::Commit(piece) => self.commit(&piece),
                     }
                 }
                 self.outgoing.mail(None);
             }
         }
+    }
+
+    /// A broadcast from the database leaves.
+    pub(super) fn broadcast(&mut self, broadcast: &Broadcast) {
+        self.messages.publish(broadcast);
+        self.outgoing.note_publication();
     }
 
     /// The changes of a transaction leave.
@@ -268,6 +294,9 @@ impl Feed {
                     self.hold.waive();
                 }
                 self.backlog.push(Arrival::Connected(connected.continuity));
+                std::mem::take(&mut self.awaiting)
+                    .into_iter()
+                    .for_each(|key| self.say_ready(key));
             }
             Step::Piece(piece) => {
                 self.hold.see_message();

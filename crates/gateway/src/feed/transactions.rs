@@ -7,14 +7,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use changes::pgoutput::{self, Begin, LogicalMessage};
+use changes::pgoutput::{self, Begin, Insert, LogicalMessage};
 use changes::{
     Catalog, Mapping, Relation, RelationCache, RelationCacheFull, RowChange, RowMismatch, Timestamp,
 };
+use database::Broadcast;
 use tracing::{info, warn};
 
 use super::asking::Asking;
 use super::backlog::{Content, Piece};
+use super::messages::holds_messages;
 use super::round::Entry;
 use super::run::Feed;
 use super::subscribers::Subscribers;
@@ -27,6 +29,8 @@ pub(super) struct Transactions {
     /// The transaction in which each table was described last.
     described_in: HashMap<u32, u32>,
     mappings: HashMap<u32, Arc<Mapping>>,
+    /// The tables among them that hold broadcasts.
+    messages: HashMap<u32, Relation>,
 }
 
 /// A place in the stream.
@@ -108,6 +112,10 @@ impl Transactions {
         let begin = self.place.begin.ok_or(Unreadable::NoTransaction)?;
         self.described_in.insert(relation.oid, begin.xid);
         self.mappings.remove(&relation.oid);
+        self.messages.remove(&relation.oid);
+        if holds_messages(&relation) {
+            self.messages.insert(relation.oid, relation.clone());
+        }
         self.relations.insert(relation)?;
         Ok(())
     }
@@ -197,6 +205,10 @@ impl Feed {
             LogicalMessage::Delete(delete) => delete.relation,
             _ => return Ok(None),
         };
+        let broadcast = match &message {
+            LogicalMessage::Insert(insert) => self.broadcast_in(insert),
+            _ => None,
+        };
         let asking = match self.prepare(relation)? {
             Prepared::Skip => None,
             Prepared::Outdated => {
@@ -216,8 +228,19 @@ impl Feed {
         if asking.is_none() {
             self.figures.changes.add(1);
             self.transactions.pass_row(row);
+            match broadcast {
+                Some(broadcast) if self.round.is_open() => self.round.push(Entry::Broadcast(broadcast)),
+                Some(broadcast) => self.broadcast(&broadcast),
+                None => {}
+            }
         }
         Ok(asking)
+    }
+
+    /// The broadcast a row stands for, if it is of a table of broadcasts.
+    fn broadcast_in(&self, insert: &Insert<'_>) -> Option<Broadcast> {
+        let described = self.transactions.messages.get(&insert.relation)?;
+        self.messages.read(described, insert)
     }
 
     fn prepare(&mut self, relation: u32) -> Result<Prepared, Unreadable> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use hub::{Courier, Hub, Tally};
+use hub::Hub;
 use session::TenantPolicy;
 use session::limits::RateMeter;
 
@@ -27,14 +27,12 @@ pub(crate) struct TenantRuntime {
 }
 
 impl TenantRuntime {
-    /// A tenant nobody is connected to yet. `seed` makes presence refs unique across restarts.
+    /// A tenant nobody is connected to yet.
     pub(crate) fn new(
         config: &TenantConfig,
         validators: auth::ClaimValidators,
         delays: Delays,
-        workers: u16,
-        courier: Arc<dyn Courier>,
-        seed: u64,
+        hub: Arc<Hub>,
         changes: Option<FeedHandle>,
     ) -> Self {
         let policy = policy(config, delays);
@@ -43,7 +41,7 @@ impl TenantRuntime {
             suspended: config.suspend,
             requests: RateMeter::with_buckets(policy.events_per_second_max, REQUEST_TICK, REQUEST_BUCKETS),
             session: Arc::new(session::Tenant::new(policy, config.keys.clone(), validators)),
-            hub: Hub::new(workers, courier, Arc::new(Tally::default()), seed),
+            hub,
             changes,
             sockets: AtomicU32::new(0),
             broadcasts: AtomicU64::new(0),

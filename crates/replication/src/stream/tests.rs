@@ -103,7 +103,7 @@ async fn started_from(from: u64, told: &str) -> (ReplicationStream, Server) {
     let client = async {
         let connection = Connection::login(Socket::memory(near), &dsn).await.unwrap();
         connection
-            .start_replication("s\"1", from.into(), "it's")
+            .start_replication("s\"1", from.into(), &["it's"])
             .await
             .unwrap()
     };

@@ -27,7 +27,7 @@ async fn stream_from(dsn: &str, slot: &str, from: Lsn) -> ReplicationStream {
     // A connection that has just been dropped may not be gone yet.
     loop {
         let connection = log_in(dsn).await.unwrap();
-        match connection.start_replication(slot, from, "p").await {
+        match connection.start_replication(slot, from, &["p"]).await {
             Err(Error::Transient(Transient::SlotActive { .. })) => {}
             started => break started.unwrap(),
         }
@@ -184,11 +184,11 @@ async fn a_slot_that_exists_or_is_in_use_is_told_apart() {
     );
     // The connection is still good for streaming it.
     let stream = connection
-        .start_replication("durable_used", Lsn::ZERO, "p")
+        .start_replication("durable_used", Lsn::ZERO, &["p"])
         .await
         .unwrap();
     let second = log_in(&dsn).await.unwrap();
-    let error = second.start_replication("durable_used", Lsn::ZERO, "p").await;
+    let error = second.start_replication("durable_used", Lsn::ZERO, &["p"]).await;
     assert!(
         matches!(&error, Err(Error::Transient(Transient::SlotActive { slot, .. })) if slot == "durable_used"),
         "{error:?}"
@@ -214,7 +214,7 @@ async fn a_slot_that_fell_too_far_behind_is_lost_and_can_be_made_again() {
     }
     let connection = log_in(&dsn).await.unwrap();
     let error = connection
-        .start_replication("s", Lsn::ZERO, "p")
+        .start_replication("s", Lsn::ZERO, &["p"])
         .await
         .unwrap_err();
     assert!(
@@ -226,7 +226,7 @@ async fn a_slot_that_fell_too_far_behind_is_lost_and_can_be_made_again() {
     let mut connection = log_in(&dsn).await.unwrap();
     connection.drop_slot("s").await.unwrap();
     connection.create_slot("s", Durability::Durable).await.unwrap();
-    let mut stream = connection.start_replication("s", Lsn::ZERO, "p").await.unwrap();
+    let mut stream = connection.start_replication("s", Lsn::ZERO, &["p"]).await.unwrap();
     sql(&cluster, "durable_lost", "insert into t values ('found');");
     expect(&mut stream, &["B", "R", "I found", "C"]).await;
 }
@@ -248,7 +248,7 @@ async fn a_slot_that_is_lost_while_it_streams_ends_the_stream() {
     assert!(matches!(error, Error::Transient(_)), "{error:?}");
     let connection = log_in(&dsn).await.unwrap();
     let error = connection
-        .start_replication("s", Lsn::ZERO, "p")
+        .start_replication("s", Lsn::ZERO, &["p"])
         .await
         .unwrap_err();
     assert!(

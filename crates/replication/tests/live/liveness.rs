@@ -66,7 +66,7 @@ async fn a_server_that_stops_without_a_word_is_given_up_in_seconds() {
         .await
         .unwrap();
     let mut stream = connection
-        .start_replication("stopped", Lsn::ZERO, "p")
+        .start_replication("stopped", Lsn::ZERO, &["p"])
         .await
         .unwrap();
     sql(cluster, "stopped", "insert into t values ('1');");

@@ -109,7 +109,7 @@ async fn values_are_written_the_same_way_whatever_the_role_prefers() {
         .await
         .unwrap();
     let mut stream = connection
-        .start_replication(&slot.name, slot.consistent_point, "p")
+        .start_replication(&slot.name, slot.consistent_point, &["p"])
         .await
         .unwrap();
     sql(

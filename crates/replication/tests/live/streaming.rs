@@ -11,7 +11,7 @@ async fn stream_of(dsn: &str, slot: &str) -> ReplicationStream {
     let mut connection = log_in(dsn).await.unwrap();
     let slot = connection.create_slot(slot, Durability::Temporary).await.unwrap();
     let start = connection
-        .start_replication(&slot.name, slot.consistent_point, "p")
+        .start_replication(&slot.name, slot.consistent_point, &["p"])
         .await;
     start.unwrap()
 }
