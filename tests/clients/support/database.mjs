@@ -14,14 +14,31 @@ export class Database {
   #answer = []
 
   constructor(url) {
-    const args = ['--no-psqlrc', '--quiet', '--tuples-only', '--no-align', url]
-    this.#psql = bindToThisProcess(spawn('psql', args, { stdio: ['pipe', 'pipe', 'pipe'] }))
+    this.#psql = bindToThisProcess(spawn('psql', [...QUIET, url]))
     createInterface({ input: this.#psql.stdout }).on('line', line => this.#read(line))
     createInterface({ input: this.#psql.stderr }).on('line', line => this.#complaints.push(line))
+    // Without a handler, writing to a psql that has just ended would end the tests.
+    this.#psql.stdin.on('error', () => {})
+    this.#psql.once('close', () => this.#end())
   }
+
+  /** Runs `sql` and fails with the first statement that does. `run` only tells of the last one. */
+  static async script(url, sql) {
+    const psql = bindToThisProcess(spawn('psql', [...QUIET, '--set=ON_ERROR_STOP=1', url]))
+    let complaints = ''
+    psql.stderr.on('data', data => (complaints += data))
+    psql.stdout.resume()
+    psql.stdin.end(sql)
+    const [code] = await within(once(psql, 'close'), () => sql)
+    if (code !== 0) throw new Error(`${complaints}: ${sql}`)
+  }
+
+  /** Whether psql runs: it ends with its connection. */
+  isOpen = true
 
   /** Runs `sql`, one or more statements; resolves to its rows as text. Statements run in the order they are asked for. */
   async run(sql) {
+    if (!this.isOpen) throw new Error(this.#complaints.join('\n'))
     const answer = new Promise((resolve, reject) => this.#waiting.push({ sql, resolve, reject }))
     this.#psql.stdin.write(`${sql};\n\\echo ${MARK} :ERROR :LAST_ERROR_MESSAGE\n`)
     return within(answer, () => `${sql}\n${this.#complaints.join('\n')}`)
@@ -38,9 +55,15 @@ export class Database {
   }
 
   async close() {
-    const end = once(this.#psql, 'exit')
+    if (!this.isOpen) return
+    const end = once(this.#psql, 'close')
     this.#psql.stdin.end()
     await end
+  }
+
+  #end() {
+    this.isOpen = false
+    for (const { sql, reject } of this.#waiting.splice(0)) reject(new Error(`${this.#complaints.join('\n')}: ${sql}`))
   }
 
   #read(line) {
@@ -56,5 +79,6 @@ export class Database {
   }
 }
 
+const QUIET = ['--no-psqlrc', '--quiet', '--tuples-only', '--no-align']
 /** Ends the output of what was run. */
 const MARK = '--answered--'

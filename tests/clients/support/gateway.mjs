@@ -27,6 +27,8 @@ export class Gateway {
   #child
   #output = []
   #dataDir
+  /** Whether it follows a database. */
+  #streams
   /** Port, chosen by the system on the first start and kept over restarts. */
   port = 0
   /** Connection string of the database, if there is one. */
@@ -37,6 +39,14 @@ export class Gateway {
     return new Gateway('serve', ['--jwt-secret', SECRET, ...args]).start()
   }
 
+  /** A gateway on the database at `databaseUrl`. */
+  static async on(databaseUrl, ...args) {
+    const gateway = new Gateway('serve', ['--jwt-secret', SECRET, '--database-url', databaseUrl, ...args])
+    gateway.#streams = true
+    gateway.databaseUrl = databaseUrl
+    return gateway.start()
+  }
+
   /** A gateway with a PostgreSQL of its own. */
   static async dev(...args) {
     const dataDir = await mkdtemp(join(tmpdir(), 'roost-clients-'))
@@ -45,6 +55,7 @@ export class Gateway {
     await writeFile(join(dataDir, 'jwt_secret'), SECRET)
     const gateway = new Gateway('dev', ['--data-dir', dataDir, ...args])
     gateway.#dataDir = dataDir
+    gateway.#streams = true
     return gateway.start()
   }
 
@@ -64,7 +75,7 @@ export class Gateway {
       ...IMPATIENT,
       ...this.#args
     ]
-    this.databaseUrl = undefined
+    if (this.#dataDir) this.databaseUrl = undefined
     this.#child = bindToThisProcess(spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'pipe'] }))
     await within(this.#serving(), () => `roost ${args.join(' ')}\n${this.#output.join('\n')}`, START_PATIENCE_MS)
     return this
@@ -83,6 +94,11 @@ export class Gateway {
     return tokenFor(SECRET, 'anon')
   }
 
+  /** What a user has who is signed in as `role`, with these claims besides. */
+  token(role, claims) {
+    return tokenFor(SECRET, role, 3600, claims)
+  }
+
   /** Sends `signal` and waits for the end. */
   async signal(signal) {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
@@ -94,6 +110,11 @@ export class Gateway {
   /** Stops it and removes what it kept. */
   async stop() {
     await this.signal('SIGTERM')
+    await this.removeData()
+  }
+
+  /** Removes what it kept. */
+  async removeData() {
     if (this.#dataDir) await rm(this.#dataDir, { recursive: true, force: true })
   }
 
@@ -106,14 +127,14 @@ export class Gateway {
       const child = this.#child
       child.once('error', reject)
       child.once('exit', code => reject(new Error(`roost ended with ${code}\n${this.#output.join('\n')}`)))
-      let [serving, streaming] = [false, !this.#dataDir]
+      let [serving, streaming] = [false, !this.#streams]
       const read = line => {
         this.#output.push(line)
         const [, port] = line.match(/serving address=127\.0\.0\.1:(\d+)/) ?? []
         if (port) [serving, this.port] = [true, Number(port)]
         this.databaseUrl ??= line.match(/^ *database +(postgres\S+)/)?.[1]
         if (line.includes('streaming changes')) streaming = true
-        if (serving && streaming && (this.databaseUrl || !this.#dataDir)) resolve()
+        if (serving && streaming && (this.databaseUrl || !this.#streams)) resolve()
       }
       for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', read)
     })
