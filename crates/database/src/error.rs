@@ -37,6 +37,20 @@ pub enum Error {
         /// Its name.
         role: String,
     },
+    /// The user we log in as may not act as the role.
+    #[error("the database lets {user:?} not act as {role:?}: GRANT {role:?} TO {user:?}")]
+    RoleNotGranted {
+        /// The role.
+        role: String,
+        /// The user.
+        user: String,
+    },
+    /// A table has changed since its row was.
+    #[error("the table {table} has other columns than the row that was asked about")]
+    TableAltered {
+        /// Schema and name.
+        table: String,
+    },
     /// The server refused a statement.
     #[error("the database said: {0}")]
     Statement(ServerError),

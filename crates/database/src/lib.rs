@@ -3,7 +3,8 @@
 //! A [`Pool`] belongs to one tenant's database. Its methods are the questions the gateway has, with typed answers:
 //! which tables a publication lists and which transactions that includes ([`Pool::published`]), what a role may
 //! select ([`Pool::selectable`]), what stands in the way of streaming ([`Pool::obstacles`]), who may do what on a topic
-//! ([`Pool::authorize`]), which messages a topic had ([`Pool::replay`]). [`migrate`] sets a database up, and
+//! ([`Pool::authorize`]), which messages a topic had ([`Pool::replay`]), who sees which rows ([`Pool::visible`]), whether
+//! conditions hold that memory cannot judge ([`Pool::conditions`]). [`migrate()`] sets a database up, and
 //! [`Pool::maintain_partitions`] keeps it so.
 //!
 //! Invariants:
@@ -11,20 +12,28 @@
 //! * Nobody else writes SQL.
 //! * No statement runs unless somebody asks something: an idle pool is silent, and empty once its owner calls
 //!   [`Pool::close_idle`].
-//! * Statements are unnamed and sent in one round trip; nothing is kept in a session.
+//! * Nothing is kept in a session but statements that are prepared for [`Pool::visible`], a bounded number; no setting, no
+//!   role, no transaction.
 
 mod authorization;
+mod conditions;
 mod connect;
 mod error;
+pub mod explain;
 mod messages;
 mod migrate;
 mod obstacles;
 mod partitions;
 mod policies;
 mod pool;
+mod prepared;
 mod privileges;
 mod publication;
+mod quote;
+mod script;
 mod snapshot;
+mod viewer;
+pub mod visibility;
 
 pub use authorization::{Asked, Grants, Questions, Refusal};
 pub use error::Error;

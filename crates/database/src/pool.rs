@@ -18,6 +18,7 @@ use tokio_postgres::{Client, Row};
 
 use crate::connect::connect;
 use crate::error::Error;
+use crate::prepared::Prepared;
 
 /// Connections to one database.
 #[derive(Debug)]
@@ -31,12 +32,14 @@ pub struct Pool {
 
 struct Idle {
     client: Client,
+    prepared: Prepared,
     since: Instant,
 }
 
 /// A connection lent out.
 pub(crate) struct Lent<'a> {
     client: Client,
+    prepared: Prepared,
     pool: &'a Pool,
     _permit: SemaphorePermit<'a>,
 }
@@ -96,22 +99,23 @@ impl Pool {
                 });
             }
         };
-        let client = match self.take_idle() {
-            Some(client) => client,
-            None => connect(&self.dsn, &SESSION_SETTINGS).await?,
+        let (client, prepared) = match self.take_idle() {
+            Some(idle) => (idle.client, idle.prepared),
+            None => (connect(&self.dsn, &SESSION_SETTINGS).await?, Prepared::default()),
         };
         Ok(Lent {
             client,
+            prepared,
             pool: self,
             _permit: permit,
         })
     }
 
-    fn take_idle(&self) -> Option<Client> {
-        let mut idle = self.idle();
-        while let Some(Idle { client, .. }) = idle.pop() {
-            if !client.is_closed() {
-                return Some(client);
+    fn take_idle(&self) -> Option<Idle> {
+        let mut all = self.idle();
+        while let Some(idle) = all.pop() {
+            if !idle.client.is_closed() {
+                return Some(idle);
             }
         }
         None
@@ -127,12 +131,18 @@ impl Lent<'_> {
         &self.client
     }
 
+    /// What the session has prepared, for whoever prepares more.
+    pub(crate) fn prepared(&mut self) -> (&Client, &mut Prepared) {
+        (&self.client, &mut self.prepared)
+    }
+
     /// After an answer, and outside a transaction. Without it, the connection is closed.
     pub(crate) fn give_back(self) {
         if !self.client.is_closed() {
             let since = Instant::now();
             self.pool.idle().push(Idle {
                 client: self.client,
+                prepared: self.prepared,
                 since,
             });
         }
