@@ -4,7 +4,8 @@
 //! which tables a publication lists and which transactions that includes ([`Pool::published`]), what a role may
 //! select ([`Pool::selectable`]), what stands in the way of streaming ([`Pool::obstacles`]), who may do what on a topic
 //! ([`Pool::authorize`]), which messages a topic had ([`Pool::replay`]), who sees which rows ([`Pool::visible`]), whether
-//! conditions hold that memory cannot judge ([`Pool::conditions`]). [`migrate()`] sets a database up, and
+//! conditions hold that memory cannot judge ([`Pool::conditions`]), which rows somebody sees now
+//! ([`Pool::current_rows`]). [`migrate()`] sets a database up, and
 //! [`Pool::maintain_partitions`] keeps it so.
 //!
 //! Invariants:
@@ -30,6 +31,7 @@ mod prepared;
 mod privileges;
 mod publication;
 mod quote;
+pub mod rows;
 mod script;
 mod snapshot;
 mod viewer;
