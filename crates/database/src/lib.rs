@@ -5,7 +5,7 @@
 //! select ([`Pool::selectable`]), what stands in the way of streaming ([`Pool::obstacles`]), who may do what on a topic
 //! ([`Pool::authorize`]), which messages a topic had ([`Pool::replay`]), who sees which rows ([`Pool::visible`]), whether
 //! conditions hold that memory cannot judge ([`Pool::conditions`]), which rows somebody sees now
-//! ([`Pool::current_rows`]). [`migrate()`] sets a database up, and
+//! ([`Pool::current_rows`]), how a slot is doing ([`Pool::slot`]). [`migrate()`] sets a database up, and
 //! [`Pool::maintain_partitions`] keeps it so.
 //!
 //! Invariants:
@@ -33,6 +33,7 @@ mod publication;
 mod quote;
 pub mod rows;
 mod script;
+mod slots;
 mod snapshot;
 mod viewer;
 pub mod visibility;
@@ -47,4 +48,5 @@ pub use partitions::{DAYS_AHEAD, Day, KEEP_HOURS, Partitions, PartitionsError};
 pub use policies::{CatalogVersion, Policies};
 pub use pool::Pool;
 pub use publication::Published;
+pub use slots::SlotState;
 pub use snapshot::Snapshot;
