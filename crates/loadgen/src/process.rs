@@ -40,6 +40,26 @@ pub fn family_cpu_time(root: u32) -> io::Result<Duration> {
     ))
 }
 
+/// Time that all cores of the machine together have not been idle so far, that of its host's other guests included.
+pub fn machine_cpu_time() -> io::Result<Duration> {
+    let stat = std::fs::read_to_string("/proc/stat")?;
+    busy_time(&stat).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "/proc/stat is unreadable"))
+}
+
+/// Of the first line, which is about all cores: user, nice, system, idle, iowait, irq, softirq, steal.
+fn busy_time(stat: &str) -> Option<Duration> {
+    let mut fields = stat
+        .lines()
+        .next()?
+        .strip_prefix("cpu ")?
+        .split_ascii_whitespace();
+    let mut field = || fields.next()?.parse::<u64>().ok();
+    let running = field()? + field()? + field()?;
+    let _idle = field()? + field()?;
+    let ticks = running + field()? + field()? + field()?;
+    Some(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
+}
+
 /// A process as `/proc/<pid>/stat` has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Member {
@@ -160,6 +180,13 @@ mod tests {
             })
         );
         assert_eq!(Member::parse("7 (a"), None);
+    }
+
+    #[test]
+    fn a_machine_is_busy_whenever_it_is_not_idle_or_waiting() {
+        let stat = "cpu  10 20 30 1000 2000 40 50 60 7 8\ncpu0 1 1 1 1 1 1 1 1 0 0\n";
+        assert_eq!(busy_time(stat), Some(Duration::from_millis(2100)));
+        assert!(machine_cpu_time().unwrap() > Duration::ZERO);
     }
 
     #[test]

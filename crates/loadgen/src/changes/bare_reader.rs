@@ -60,7 +60,9 @@ fn follow(dsn: &Dsn, rows: usize, epoch: Instant, ready: Sender<()>) -> Result<(
     runtime.block_on(async {
         let mut connection = Connection::open(dsn).await?;
         connection.create_temporary_slot(SLOT).await?;
-        let mut stream = connection.start_replication(SLOT, Lsn::ZERO, &[PUBLICATION]).await?;
+        let mut stream = connection
+            .start_replication(SLOT, Lsn::ZERO, &[PUBLICATION])
+            .await?;
         // Nobody waits any more if this took too long.
         _ = ready.send(());
         let before = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?;

@@ -3,6 +3,7 @@
 //!
 //! A scenario that loses a row, or delivers one twice or to the wrong socket, is void: its figures would be those of
 //! other work than was to be measured. One whose binding the gateway refuses is told of as refused.
+//! What else ran on the machine stands beside most figures: where that is much, they say little.
 
 mod arrivals;
 mod audience;

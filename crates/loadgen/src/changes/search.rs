@@ -23,9 +23,9 @@ const WRITTEN: f64 = 0.95;
 const STEP: f64 = 1.5;
 const STEPS_UP_MAX: usize = 16;
 const STEPS_DOWN_MAX: usize = 6;
-const CONFIRMATIONS_MAX: usize = 6;
+const CONFIRMATIONS_MAX: usize = 10;
 /// How much lower the next try is when a rate does not hold for longer.
-const RETREAT: f64 = 0.92;
+const RETREAT: f64 = 0.85;
 /// Transactions per second if they hold several rows.
 const TRANSACTIONS_PER_SECOND: f64 = 100.0;
 
@@ -66,7 +66,7 @@ pub(super) struct Search<'a> {
 impl Search<'_> {
     /// The stretch that confirmed the highest rate. An error if a row is lost, or if no rate holds.
     pub(super) fn highest(&self, stage: &mut Stage) -> Result<Trial> {
-        let step = stage.stretch(4.0);
+        let step = stage.stretch(3.0);
         let mut audience = None;
         let (mut holds, mut fails) = (None, None);
         let (mut rate, mut carried) = (self.from, 0.0);
@@ -95,7 +95,7 @@ impl Search<'_> {
             return failed(format!("not even {rate:.0} rows/s hold"));
         };
         if let Some(mut above) = fails {
-            for _ in 0..if stage.quick { 1 } else { 3 } {
+            for _ in 0..if stage.quick { 1 } else { 2 } {
                 let middle = f64::midpoint(rate, above);
                 match self.held(stage, &mut audience, middle, step)? {
                     Some(_) => rate = middle,
@@ -104,7 +104,7 @@ impl Search<'_> {
             }
         }
         for _ in 0..CONFIRMATIONS_MAX {
-            if let Some(trial) = self.held(stage, &mut audience, rate, stage.stretch(12.0))? {
+            if let Some(trial) = self.held(stage, &mut audience, rate, stage.stretch(9.0))? {
                 return Ok(trial);
             }
             rate *= RETREAT;

@@ -60,6 +60,8 @@ pub(super) struct Cpu {
     pub(super) postgres: Duration,
     /// Of this tool: listeners and writers.
     pub(super) tool: Duration,
+    /// Of the whole machine, these three included.
+    pub(super) machine: Duration,
 }
 
 impl Cpu {
@@ -69,7 +71,14 @@ impl Cpu {
             gateway: self.gateway.saturating_sub(earlier.gateway),
             postgres: self.postgres.saturating_sub(earlier.postgres),
             tool: self.tool.saturating_sub(earlier.tool),
+            machine: self.machine.saturating_sub(earlier.machine),
         }
+    }
+
+    /// Of whatever else runs on the machine, and disturbs.
+    pub(super) fn others(self) -> Duration {
+        self.machine
+            .saturating_sub(self.gateway + self.postgres + self.tool)
     }
 }
 
@@ -188,6 +197,7 @@ impl Stage {
             gateway: gateway.flatten().unwrap_or_default(),
             postgres: process::family_cpu_time(self.postmaster)?,
             tool: process::cpu_time(std::process::id())?,
+            machine: process::machine_cpu_time()?,
         })
     }
 

@@ -137,6 +137,7 @@ impl Trial {
             ("CPU of the gateway", self.cpu.gateway),
             ("CPU of PostgreSQL, all its processes", self.cpu.postgres),
             ("CPU of the load tool", self.cpu.tool),
+            ("CPU of everything else on the machine", self.cpu.others()),
         ];
         of.map(|(name, cpu)| {
             let share = cpu.as_secs_f64() / self.wall.as_secs_f64().max(1e-9);
