@@ -335,6 +335,25 @@ async fn what_policies_remember_of_one_is_not_there_for_the_next() {
 }
 
 #[tokio::test]
+async fn a_text_that_the_server_cannot_read_is_the_failure_of_one() {
+    let world = World::new("visible_utf8", "");
+    let latin1 = "create database visible_latin1 encoding latin1 locale 'C' template template0";
+    world.cluster.execute("postgres", latin1).unwrap();
+    let setup =
+        "create table t (id bigint primary key); insert into t values (1); grant select on t to anon;";
+    world.cluster.execute("visible_latin1", setup).unwrap();
+    let dsn = world.cluster.dsn("gateway", "p", "visible_latin1");
+    let pool = Pool::new(dsn.parse().unwrap(), 1);
+    let rows = ids(&["1", "2"]);
+    let asked = |claims| question("anon", claims, "t", &rows);
+    let questions = ["a", "😀", "é", "😎"].map(asked);
+    for _ in 0..2 {
+        let answers = pool.visible(&questions).await.unwrap();
+        assert_eq!(shown(&answers), ["+-", "22P05", "+-", "22P05"]);
+    }
+}
+
+#[tokio::test]
 async fn all_answers_are_of_one_snapshot() {
     let world = World::new(
         "visible_snapshot",
