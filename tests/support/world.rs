@@ -12,17 +12,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth::{ClaimValidators, Claims, Keys, Secret};
-use hub::{DirtyList, Hub, LocalHub, Outbox, OutboxState, SocketId, Subscription, Tally, TopicKey, WorkerId};
+use hub::{DirtyList, Hub, LocalHub, Outbox, OutboxState, SocketId, Tally, TopicKey, WorkerId};
 use phoenix_wire::close::CloseReason;
 use phoenix_wire::{MessageKind, Version};
 use serde_json::{Value, json};
 use session::{
-    AuthorizeFailure, ChangesOutcome, Completion, Connection, FrameOutcome, Grants, Now, Request, Session,
-    Tenant, TenantPolicy, Ticket,
+    AuthorizeFailure, ChangesOutcome, Completion, Connection, FrameOutcome, Grants, Now, Replayed, Request,
+    Session, Tenant, TenantPolicy, Ticket,
 };
 use websocket::Frame;
 
-use self::driver::Driver;
+use self::driver::{Driver, Listening};
 use self::place::{Place, Post};
 use crate::frames;
 
@@ -41,7 +41,7 @@ pub struct World {
 
 /// A socket and its session, which is gone once the socket is closing.
 struct Seat {
-    session: Option<Session<Subscription>>,
+    session: Option<Session<Listening>>,
     outbox: Rc<Outbox>,
     worker: usize,
     version: Version,
@@ -125,7 +125,11 @@ impl World {
         let id = SocketId(u32::try_from(client.0).expect("worlds are small"));
         self.clients.push(Seat {
             session: Some(Session::new(
-                Connection { version, token },
+                Connection {
+                    version,
+                    token,
+                    headers: "{}".into(),
+                },
                 self.place.tenant.clone(),
             )),
             outbox: Outbox::new(id, OUTBOX_BYTES_MAX, Rc::new(DirtyList::default())),
@@ -284,6 +288,12 @@ impl World {
         self.settle();
     }
 
+    /// From now on these messages are what is replayed; `None` is that they cannot be read. Requests that wait are answered.
+    pub fn keep_messages(&mut self, messages: Option<Vec<Replayed>>) {
+        self.place.script.borrow_mut().messages = Some(messages);
+        self.settle();
+    }
+
     /// From now on broadcasts from the database flow.
     pub fn replicate(&mut self) {
         self.place.script.borrow_mut().is_replicating = true;
@@ -300,7 +310,7 @@ impl World {
         let requests = self.place.requests.borrow();
         let ticket = |(_, request): &(Client, Request)| match request {
             Request::SubscribeChanges { ticket, replaces, .. } => Some((*ticket, *replaces)),
-            Request::Authorize { .. } | Request::AwaitReplication { .. } => None,
+            Request::Authorize { .. } | Request::Replay { .. } | Request::AwaitReplication { .. } => None,
         };
         requests.iter().filter_map(ticket).collect()
     }
@@ -336,6 +346,35 @@ impl World {
         self.settle();
     }
 
+    /// Publishes a broadcast from the database: it has an id.
+    pub fn publish_row(&mut self, private: bool, name: &str, id: &str, text: &str) {
+        let key = TopicKey {
+            private,
+            name: name.into(),
+        };
+        let meta = phoenix_wire::payload::broadcast::meta(id, false);
+        self.place
+            .hub
+            .publish_identified(&key, Some(id), |topic, version| match version {
+                Version::V2 => phoenix_wire::encode::user_broadcast_binary(
+                    topic.joined(),
+                    "e",
+                    &meta,
+                    phoenix_wire::Encoding::Json,
+                    text.as_bytes(),
+                )
+                .ok(),
+                Version::V1 => Some(phoenix_wire::encode::user_broadcast_text(
+                    version,
+                    topic.joined(),
+                    "e",
+                    Some(&meta),
+                    text,
+                )),
+            });
+        self.settle();
+    }
+
     /// Whether anybody is on the topic.
     pub fn has_topic(&self, private: bool, name: &str) -> bool {
         self.place
@@ -360,7 +399,7 @@ impl World {
     fn with<T>(
         &mut self,
         client: Client,
-        act: impl FnOnce(&mut Session<Subscription>, Now, &mut Driver<'_>) -> T,
+        act: impl FnOnce(&mut Session<Listening>, Now, &mut Driver<'_>) -> T,
     ) -> Option<T> {
         let Seat {
             session,

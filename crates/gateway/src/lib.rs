@@ -9,6 +9,7 @@ pub mod config;
 pub mod explain;
 mod feed;
 mod http;
+mod private;
 pub mod server;
 mod tenant;
 mod worker;

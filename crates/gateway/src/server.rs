@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::config::{ServerConfig, SlotConfig, TenantConfig};
 use crate::feed;
 use crate::http::Readers;
+use crate::private;
 use crate::tenant::{TenantRuntime, Tenants};
 use crate::worker::mail::{Mail, Ports};
 use crate::worker::{self, Settings, Shared};
@@ -133,21 +134,34 @@ fn listen(address: SocketAddr) -> io::Result<(std::net::TcpListener, SocketAddr)
     Ok((listener, address))
 }
 
-/// The tenants, and the feeds of those with a database.
+/// The tenants, and what runs beside the workers for those with a database: feeds, and who answers for private channels.
 fn tenants(config: &ServerConfig, workers: u16, ports: &Arc<Ports>) -> (Tenants, Vec<BoxedFeed>) {
     let feeds = RefCell::new(Vec::new());
     let tenants = Tenants::new(&config.tenants, |tenant| {
         let id = Uuid::new_v4();
         let (seed, _) = id.as_u64_pair();
         let hub = Hub::new(workers, ports.clone(), Arc::new(Tally::default()), seed);
+        let private = tenant.database.as_ref().map(|dsn| {
+            let (handle, private) = private::new(dsn.clone(), tenant, ports.clone());
+            feeds.borrow_mut().push(Box::pin(private) as BoxedFeed);
+            handle
+        });
         let changes = tenant.database.as_ref().map(|dsn| {
             let slot = slot_name(tenant, id);
             let (handle, feed) = feed::new(dsn.clone(), tenant, slot, ports.clone(), hub.clone());
+            let private = private.clone();
+            // A stream is of the publications that are there when it begins.
+            let feed = async move {
+                if let Some(private) = private {
+                    private.prepared().await;
+                }
+                feed.await;
+            };
             feeds.borrow_mut().push(Box::pin(feed) as BoxedFeed);
             handle
         });
         let validators = config.validators.clone();
-        TenantRuntime::new(tenant, validators, config.delays, hub, changes)
+        TenantRuntime::new(tenant, validators, config.delays, hub, changes, private)
     });
     (tenants, feeds.into_inner())
 }
@@ -201,6 +215,7 @@ fn prepare(stream: TcpStream) -> io::Result<std::net::TcpStream> {
 /// Ends the feeds. With the connection of a feed goes its slot, if it is a temporary one.
 async fn stop(shared: &Shared, feeds: Vec<JoinHandle<()>>) {
     for tenant in shared.tenants.all() {
+        tenant.private().inspect(|private| private.stop());
         tenant.changes().inspect(|feed| feed.stop());
     }
     let deadline = Instant::now() + FEED_TIMEOUT;

@@ -23,14 +23,29 @@ pub(crate) struct ChangesArgs {
     pub(crate) slot_name: String,
     /// Log that a durable slot may keep, in megabytes of 2^20 bytes. Above, it is made anew: what it kept is not delivered,
     /// and the channels are told.
-    #[arg(long, env = "ROOST_SLOT_WAL_MB_MAX", default_value_t = 4_096, value_name = "MB")]
+    #[arg(
+        long,
+        env = "ROOST_SLOT_WAL_MB_MAX",
+        default_value_t = 4_096,
+        value_name = "MB"
+    )]
     pub(crate) slot_wal_mb_max: u64,
     /// After a start on a durable slot: how long clients have for coming back before they are told what has been committed
     /// meanwhile, in milliseconds.
-    #[arg(long, env = "ROOST_SLOT_RESUME_MS", default_value_t = 10_000, value_name = "MS")]
+    #[arg(
+        long,
+        env = "ROOST_SLOT_RESUME_MS",
+        default_value_t = 10_000,
+        value_name = "MS"
+    )]
     pub(crate) slot_resume_ms: u64,
     /// Rows that a binding with `snapshot: true` is given at most.
-    #[arg(long, env = "ROOST_SNAPSHOT_ROWS_MAX", default_value_t = 1_000, value_name = "COUNT")]
+    #[arg(
+        long,
+        env = "ROOST_SNAPSHOT_ROWS_MAX",
+        default_value_t = 1_000,
+        value_name = "COUNT"
+    )]
     pub(crate) snapshot_rows_max: usize,
 }
 

@@ -6,13 +6,15 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::Resettable;
+use clap::builder::{BoolishValueParser, Resettable};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use gateway::config::ApiKey;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::changes_args::ChangesArgs;
 use crate::explain::ExplainArgs;
+use crate::private_args::PrivateArgs;
 use crate::token::parse_claim;
 
 /// A realtime gateway for PostgreSQL: channels, broadcast, presence and changes over the protocol of Supabase Realtime.
@@ -52,7 +54,7 @@ pub(crate) enum Command {
     Dev(DevArgs),
     /// Serve clients.
     Serve(Box<ServeArgs>),
-    /// Set a database up so that its changes can be served: creates the publication.
+    /// Set a database up: the publication for changes, and the schema `realtime` for private channels and messages by SQL.
     Migrate(MigrateArgs),
     /// Print a token, signed with HS256.
     Token(TokenArgs),
@@ -113,6 +115,8 @@ pub(crate) struct DevArgs {
     #[command(flatten)]
     pub(crate) changes: ChangesArgs,
     #[command(flatten)]
+    pub(crate) private: PrivateArgs,
+    #[command(flatten)]
     pub(crate) server: ServerArgs,
 }
 
@@ -132,12 +136,21 @@ pub(crate) struct ServeArgs {
     /// API_JWT_JWKS.
     #[arg(long, env = "JWT_JWKS", hide_env_values = true, value_name = "FILE")]
     pub(crate) jwt_jwks: Option<String>,
+    /// A key of the newer kind, `sb_publishable_…` or `sb_secret_…`, and the role of whoever connects with it. May be given
+    /// several times; in the variable, separated by commas. Without it such keys are no way in, as in the reference.
+    #[arg(long = "api-key", env = "ROOST_API_KEYS", hide_env_values = true, value_delimiter = ',', value_parser = crate::api_keys::parse, value_name = "KEY=ROLE")]
+    pub(crate) api_keys: Vec<ApiKey>,
+    /// Set the database up before it is used, as `roost migrate` does; with a tenants file, every project's.
+    #[arg(long, env = "ROOST_MIGRATE", value_parser = BoolishValueParser::new())]
+    pub(crate) migrate: bool,
     /// Serve several projects, chosen by the first label of the host: a JSON file from label to settings. The flags
     /// above are then those of no project.
-    #[arg(long, env = "ROOST_TENANTS", value_name = "FILE", conflicts_with_all = ["database_url", "jwt_secret", "jwt_jwks"])]
+    #[arg(long, env = "ROOST_TENANTS", value_name = "FILE", conflicts_with_all = ["database_url", "jwt_secret", "jwt_jwks", "api_keys"])]
     pub(crate) tenants: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) changes: ChangesArgs,
+    #[command(flatten)]
+    pub(crate) private: PrivateArgs,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
     #[command(flatten)]
@@ -210,7 +223,12 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "JWT_CLAIM_VALIDATORS", default_value = "{}", value_name = "JSON")]
     pub(crate) jwt_claim_validators: String,
     /// Secret that tokens of those who read `/metrics` are signed with (HS256, HS384, HS512). Without it there are none.
-    #[arg(long, env = "METRICS_JWT_SECRET", hide_env_values = true, value_name = "SECRET")]
+    #[arg(
+        long,
+        env = "METRICS_JWT_SECRET",
+        hide_env_values = true,
+        value_name = "SECRET"
+    )]
     pub(crate) metrics_jwt_secret: Option<String>,
 }
 
@@ -265,7 +283,7 @@ fn at_least_a_millisecond(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn milliseconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
+pub(crate) fn milliseconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
     text.parse().map(Duration::from_millis)
 }
 

@@ -36,6 +36,8 @@ pub(crate) fn run(args: &DevArgs) -> Result<(), Box<dyn Error>> {
         presence_enabled: false,
         suspend: false,
         changes: args.changes.config(None),
+        private: args.private.config(false),
+        api_keys: Vec::new(),
     };
     let server = Server::bind(part.with(args.listen, Tenants::Single(Box::new(tenant))))?;
     let dsn = database.as_ref().map(|(_, dsn)| dsn.as_str());

@@ -1,5 +1,6 @@
 //! `roost`: the command line of the gateway.
 
+mod api_keys;
 mod changes_args;
 mod cli;
 mod dev;
@@ -9,6 +10,7 @@ mod kept;
 mod lifetime;
 mod logging;
 mod migrate;
+mod private_args;
 mod problems;
 mod serve;
 mod tenants_file;

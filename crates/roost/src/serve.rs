@@ -50,10 +50,14 @@ fn configure(args: &ServeArgs, environment: &Environment) -> Result<ServerConfig
         .map_or_else(|| listen_on_port(environment, &mut problems), Some);
     let server = server_config(&args.server, &mut problems);
     let tenants = match &args.tenants {
-        Some(path) => tenants_file::read(path, &overridden(&args.limits, Limits::standard()), &args.changes)
-            .map(Tenants::ByLabel)
-            .map_err(|several| problems.push(several.to_string()))
-            .ok(),
+        Some(path) => {
+            let limits = overridden(&args.limits, Limits::standard());
+            let private = args.private.config(args.migrate);
+            tenants_file::read(path, &limits, &args.changes, &private)
+                .map(Tenants::ByLabel)
+                .map_err(|several| problems.push(several.to_string()))
+                .ok()
+        }
         None => single(args, environment, &mut problems).map(|tenant| Tenants::Single(Box::new(tenant))),
     };
     match (listen, server, tenants) {
@@ -111,6 +115,8 @@ fn single(args: &ServeArgs, environment: &Environment, problems: &mut Vec<String
         presence_enabled: false,
         suspend: false,
         changes: args.changes.config(None),
+        private: args.private.config(args.migrate),
+        api_keys: args.api_keys.clone(),
     })
 }
 
@@ -312,7 +318,9 @@ mod tests {
         let error = |flags: &[&str]| configured(flags, &[]).unwrap_err();
         assert!(error(&[]).contains("--jwt-secret (JWT_SECRET)"));
         assert!(error(&["--jwt-secret", ""]).starts_with("--jwt-secret: "));
-        assert!(error(&["--jwt-secret", "s", "--metrics-jwt-secret", ""]).starts_with("--metrics-jwt-secret: "));
+        assert!(
+            error(&["--jwt-secret", "s", "--metrics-jwt-secret", ""]).starts_with("--metrics-jwt-secret: ")
+        );
         assert!(error(&["--jwt-jwks", "{}"]).starts_with("--jwt-jwks: "));
     }
 }

@@ -6,10 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use auth::{Keys, Secret};
-use gateway::config::{Limits, TenantConfig};
+use gateway::config::{Limits, PrivateConfig, TenantConfig};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::api_keys::api_key;
 use crate::changes_args::ChangesArgs;
 use crate::problems::Problems;
 
@@ -24,6 +25,9 @@ struct Settings {
     jwt_jwks: Option<Value>,
     database_url: Option<String>,
     publication: Option<String>,
+    /// Keys of the newer kind, each with its role.
+    #[serde(default)]
+    api_keys: BTreeMap<String, String>,
     max_concurrent_users: Option<u64>,
     max_channels_per_client: Option<u64>,
     max_joins_per_second: Option<u64>,
@@ -46,9 +50,14 @@ struct Settings {
 /// # Errors
 ///
 /// Every mistake in it, each with file, project and field.
-pub(crate) fn read(path: &Path, defaults: &Limits, changes: &ChangesArgs) -> Result<BTreeMap<String, TenantConfig>, Problems> {
+pub(crate) fn read(
+    path: &Path,
+    defaults: &Limits,
+    changes: &ChangesArgs,
+    private: &PrivateConfig,
+) -> Result<BTreeMap<String, TenantConfig>, Problems> {
     match std::fs::read_to_string(path) {
-        Ok(text) => parse(&text, &path.display().to_string(), defaults, changes),
+        Ok(text) => parse(&text, &path.display().to_string(), defaults, changes, private),
         Err(error) => Problems::check(
             vec![format!("--tenants {}: {error}", path.display())],
             BTreeMap::new(),
@@ -56,7 +65,13 @@ pub(crate) fn read(path: &Path, defaults: &Limits, changes: &ChangesArgs) -> Res
     }
 }
 
-fn parse(text: &str, file: &str, defaults: &Limits, changes: &ChangesArgs) -> Result<BTreeMap<String, TenantConfig>, Problems> {
+fn parse(
+    text: &str,
+    file: &str,
+    defaults: &Limits,
+    changes: &ChangesArgs,
+    private: &PrivateConfig,
+) -> Result<BTreeMap<String, TenantConfig>, Problems> {
     let mut problems = Vec::new();
     let mut tenants = BTreeMap::new();
     match serde_json::from_str::<BTreeMap<String, Value>>(text) {
@@ -66,7 +81,9 @@ fn parse(text: &str, file: &str, defaults: &Limits, changes: &ChangesArgs) -> Re
         Ok(found) if found.is_empty() => problems.push(format!("{file}: there is no project in it")),
         Ok(found) => {
             for (label, value) in found {
-                match Settings::parse(value).and_then(|settings| settings.into_config(&label, defaults, changes)) {
+                match Settings::parse(value)
+                    .and_then(|settings| settings.into_config(&label, defaults, changes, private))
+                {
                     Ok(config) => _ = tenants.insert(label, config),
                     Err(several) => {
                         problems.extend(
@@ -107,7 +124,13 @@ impl Settings {
         serde_json::from_value(Value::Object(fields)).map_err(|error| vec![error.to_string()])
     }
 
-    fn into_config(self, label: &str, defaults: &Limits, changes: &ChangesArgs) -> Result<TenantConfig, Vec<String>> {
+    fn into_config(
+        self,
+        label: &str,
+        defaults: &Limits,
+        changes: &ChangesArgs,
+        private: &PrivateConfig,
+    ) -> Result<TenantConfig, Vec<String>> {
         let mut problems = Vec::new();
         if label.is_empty() || label.contains(['.', ':', '/']) {
             problems.push("the first label of a host name is expected, without dots".to_owned());
@@ -123,6 +146,13 @@ impl Settings {
             .map_err(|error| problems.push(format!("jwt_secret, jwt_jwks: {error}")));
         let database = self.database_url.map(|text| text.parse()).transpose();
         let database = database.map_err(|error| problems.push(format!("database_url: {error}")));
+        let mut api_keys = Vec::new();
+        for (key, role) in &self.api_keys {
+            match api_key(key, role) {
+                Ok(key) => api_keys.push(key),
+                Err(problem) => problems.push(format!("api_keys: {problem}")),
+            }
+        }
         let (Ok(keys), Ok(database), true) = (keys, database, problems.is_empty()) else {
             return Err(problems);
         };
@@ -157,12 +187,16 @@ impl Settings {
                 }
                 changes
             },
+            private: private.clone(),
+            api_keys,
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use super::*;
     use crate::changes_args::{PUBLICATION, SlotKind};
 
@@ -175,7 +209,14 @@ mod tests {
             slot_resume_ms: 1,
             snapshot_rows_max: 1,
         };
-        parse(text, "tenants.json", &Limits::standard(), &changes).map_err(|problems| problems.to_string())
+        let private = PrivateConfig {
+            pool_size: NonZeroUsize::MIN,
+            cache_for: Duration::ZERO,
+            keep_hours: 72,
+            migrate: false,
+        };
+        parse(text, "tenants.json", &Limits::standard(), &changes, &private)
+            .map_err(|problems| problems.to_string())
     }
 
     #[test]
@@ -194,10 +235,11 @@ mod tests {
         let text = r#"{"a":{"jwt_secret":"s","max_user":1},"b":{},"c":{"jwt_secret":"s","private_only":"yes"},
             "d":{"jwt_secret":"","database_url":"postgres://u:hidden@h:x/"},"e":7,"f.g":{"jwt_secret":"s"},
             "h":{"jwt_secret":"s","max_joins_per_second":-1,"client_presence_window_ms":"0"},
-            "i":{"jwt_secret":"s","client_presence_window_ms":0}}"#;
+            "i":{"jwt_secret":"s","client_presence_window_ms":0},
+            "j":{"jwt_secret":"s","api_keys":{"hidden":"anon"}}}"#;
         let error = parsed(text).unwrap_err();
         for expected in [
-            "10 mistakes",
+            "11 mistakes",
             "tenants.json: a: unknown field `max_user`",
             "tenants.json: b: jwt_secret or",
             "tenants.json: c: private_only: invalid type",
@@ -208,6 +250,7 @@ mod tests {
             "tenants.json: h: max_joins_per_second: invalid value",
             "tenants.json: h: client_presence_window_ms: invalid type",
             "tenants.json: i: client_presence_window_ms: at least 1",
+            "tenants.json: j: api_keys: a key that begins with sb_",
         ] {
             assert!(error.contains(expected), "{expected} in {error}");
         }

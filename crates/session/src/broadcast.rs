@@ -2,8 +2,11 @@
 //!
 //! What each kind of subscriber sees of each kind of push: broadcast.md, section 1.
 
+use std::borrow::Cow;
+
+use phoenix_wire::payload::broadcast::{message_id, meta};
 use phoenix_wire::{Encoding, JsonText, RefView, UserBroadcast, Version, encode, event, json};
-use websocket::Frame;
+use websocket::{Frame, Opcode};
 
 /// A broadcast as it was pushed.
 #[derive(Debug)]
@@ -58,6 +61,84 @@ impl Broadcast<'_> {
         }
     }
 }
+
+/// A message that the database sent earlier, for a member that asked for it at its join.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replayed {
+    /// Its id.
+    pub id: Box<str>,
+    /// The application's event. Rows may lack one.
+    pub event: Option<Box<str>>,
+    /// What it says.
+    pub payload: ReplayedPayload,
+}
+
+/// What a replayed message says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReplayedPayload {
+    /// JSON text.
+    Json(Box<str>),
+    /// Bytes.
+    Binary(Box<[u8]>),
+}
+
+impl Replayed {
+    /// The frame for the channel with this join_ref; `None` where the message does not exist for it.
+    pub(crate) fn encode(&self, version: Version, join_ref: RefView<'_>, topic: &str) -> Option<Frame> {
+        let meta = meta(&self.id, true);
+        match (&self.payload, &self.event) {
+            (ReplayedPayload::Json(payload), Some(event)) => Some(encode::user_broadcast_text_on(
+                version,
+                join_ref,
+                topic,
+                event,
+                Some(&meta),
+                payload,
+            )),
+            (ReplayedPayload::Json(payload), None) => {
+                let envelope =
+                    format!(r#"{{"type":"broadcast","event":null,"payload":{payload},"meta":{meta}}}"#);
+                Some(encode::message(
+                    version,
+                    join_ref,
+                    RefView::NULL,
+                    topic,
+                    event::BROADCAST,
+                    &envelope,
+                ))
+            }
+            (ReplayedPayload::Binary(bytes), event) => {
+                let event = event.as_deref().unwrap_or_default();
+                let frame =
+                    || encode::user_broadcast_binary(topic, event, &meta, Encoding::Binary, bytes).ok();
+                (version == Version::V2).then(frame).flatten()
+            }
+        }
+    }
+}
+
+/// `meta.id` of a finished broadcast: what a live copy of a replayed message is recognised by.
+pub fn id_of(frame: &Frame, version: Version) -> Option<String> {
+    let bytes = frame.payload();
+    if frame.opcode() == Opcode::Binary {
+        let (&[USER_BROADCAST, topic, event, meta, _], fields) = bytes.split_first_chunk()? else {
+            return None;
+        };
+        let start = usize::from(topic) + usize::from(event);
+        let meta = fields.get(start..start + usize::from(meta))?;
+        return json::string(json::member(std::str::from_utf8(meta).ok()?, "id")?).map(Cow::into_owned);
+    }
+    let text = std::str::from_utf8(bytes).ok()?;
+    let payload = match version {
+        Version::V1 => json::member(text, "payload"),
+        Version::V2 => json::elements(text).nth(4),
+    };
+    let payload = json::check(payload?.as_bytes()).ok()?;
+    message_id(&payload).map(Cow::into_owned)
+}
+
+/// Kind of the binary frames that carry broadcasts.
+const USER_BROADCAST: u8 = 4;
 
 /// A kind 3 push as text: what 1.0.0 subscribers get, and 2.0.0 ones where a header field is too long for kind 4.
 /// Bytes flagged as JSON that are none would corrupt the frame, so nobody gets them as text.

@@ -1,5 +1,6 @@
 //! What a session can ask of its driver, and what the driver answers later.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use auth::Claims;
@@ -9,7 +10,7 @@ use phoenix_wire::payload::broadcast::Sender;
 use phoenix_wire::payload::{RawBinding, Tracking};
 use websocket::Frame;
 
-use crate::broadcast::Broadcast;
+use crate::broadcast::{Broadcast, Replayed};
 
 /// Name of a topic inside the tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,11 @@ pub trait Effects {
     fn member(&self, subscription: &Self::Subscription) -> u64;
     /// Stops to listen, to be present and to receive changes.
     fn unsubscribe(&mut self, subscription: Self::Subscription);
+    /// As [`Effects::subscribe`], but what is published waits for [`Effects::release`].
+    fn subscribe_held(&mut self, topic: TopicName<'_>, version: Version) -> Self::Subscription;
+    /// Sends what has waited, and from now on what is published, but for messages with one of these ids: they have been
+    /// replayed. False if more was published than may wait, and some of it is lost.
+    fn release(&mut self, subscription: &mut Self::Subscription, replayed: HashSet<Box<str>>) -> bool;
     /// What the member may read from now on.
     fn set_reads(&mut self, subscription: &Self::Subscription, broadcasts: bool, presence: bool);
     /// Whether a listener of that version would get a broadcast of this member.
@@ -54,6 +60,9 @@ pub trait Effects {
     fn count_event(&mut self);
     /// Adds to the tenant's presence events.
     fn count_presence(&mut self);
+
+    /// Whether broadcasts from the database flow.
+    fn is_replicating(&self) -> bool;
 
     /// A presence key for a client that gave none: any unique text; the reference makes a version 1 UUID.
     fn generate_key(&mut self) -> String;
@@ -93,8 +102,21 @@ pub enum Request {
         topic: Box<str>,
         /// On whose behalf.
         claims: Arc<Claims>,
+        /// What policies see of the handshake, see [`Connection::headers`](crate::Connection::headers).
+        headers: Arc<str>,
         /// What to look up.
         probe: Probe,
+    },
+    /// Read the newest messages that the database sent to a private topic.
+    Replay {
+        /// To be given back.
+        ticket: Ticket,
+        /// The sub-topic.
+        topic: Box<str>,
+        /// Not those before this. Milliseconds since the Unix epoch.
+        since_ms: i64,
+        /// How many at most: 1 to 25.
+        limit: u8,
     },
     /// Subscribe a channel to Postgres changes, in place of an earlier subscription if there is one and without a gap.
     SubscribeChanges {
@@ -126,6 +148,8 @@ pub enum Completion {
     /// Of [`Request::SubscribeChanges`]. Comes again when the tables it covers have changed: live or rejected, until the
     /// next time.
     ChangesSubscribed(Ticket, ChangesOutcome),
+    /// Of [`Request::Replay`]: the messages, oldest first; `None` if they cannot be read.
+    Replayed(Ticket, Option<Vec<Replayed>>),
     /// Of [`Request::AwaitReplication`]: broadcasts from the database flow.
     ReplicationReady(Ticket),
 }
@@ -136,6 +160,7 @@ impl Completion {
         match self {
             Completion::Authorized(ticket, _)
             | Completion::ChangesSubscribed(ticket, _)
+            | Completion::Replayed(ticket, _)
             | Completion::ReplicationReady(ticket) => *ticket,
         }
     }
@@ -180,6 +205,8 @@ pub enum AuthorizeFailure {
     MissingPartition,
     /// No connection became free in time.
     PoolExhausted,
+    /// The database takes no more connections.
+    LackOfConnections,
     /// The database cannot be reached.
     Unavailable,
 }

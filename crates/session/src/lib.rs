@@ -23,7 +23,7 @@ mod session;
 mod tenant;
 mod timer;
 
-pub use broadcast::Broadcast;
+pub use broadcast::{Broadcast, Replayed, ReplayedPayload};
 pub use effects::{
     AuthorizeFailure, ChangesOutcome, Completion, Effects, Grants, Probe, Request, Ticket, TopicName,
 };

@@ -48,6 +48,7 @@ pub(crate) fn join_refusal_of_check(failure: AuthorizeFailure, topic: &str) -> J
         AuthorizeFailure::Cancelled(detail) => JoinRefusal::QueryCanceled { detail },
         AuthorizeFailure::MissingPartition => JoinRefusal::MissingPartition,
         AuthorizeFailure::PoolExhausted => JoinRefusal::IncreaseConnectionPool,
+        AuthorizeFailure::LackOfConnections => JoinRefusal::DatabaseLackOfConnections,
         AuthorizeFailure::Unavailable => JoinRefusal::UnableToConnectToProject,
     }
 }
@@ -61,6 +62,6 @@ pub(crate) fn shutdown_of_check(failure: &AuthorizeFailure, topic: &str) -> Shut
         AuthorizeFailure::Cancelled(_) => Shutdown::QueryCancelled,
         AuthorizeFailure::PoolExhausted => Shutdown::PoolExhausted,
         AuthorizeFailure::MissingPartition => Shutdown::MissingPartition,
-        AuthorizeFailure::Unavailable => Shutdown::DatabaseUnavailable,
+        AuthorizeFailure::LackOfConnections | AuthorizeFailure::Unavailable => Shutdown::DatabaseUnavailable,
     }
 }

@@ -38,6 +38,8 @@ pub struct Connection {
     pub version: Version,
     /// The token the socket connected with: default for every channel.
     pub token: Token,
+    /// The headers of the handshake whose names begin with `x-`, for policies: a JSON object.
+    pub headers: Arc<str>,
 }
 
 /// One socket. `S` is the driver's subscription handle.
@@ -319,6 +321,7 @@ impl<S> Session<S> {
         let mut cx = Context {
             now,
             version: self.connection.version,
+            headers: &self.connection.headers,
             tenant: &self.tenant,
             timers: &mut self.timers,
             tickets: &mut self.tickets,
@@ -332,6 +335,7 @@ impl<S> Session<S> {
         Context {
             now,
             version: self.connection.version,
+            headers: &self.connection.headers,
             tenant: &self.tenant,
             timers: &mut self.timers,
             tickets: &mut self.tickets,

@@ -8,7 +8,9 @@ use std::time::Duration;
 use auth::Claims;
 use hub::{Courier, Delivery, Fanout, Hub, LocalHub, SocketId, Topic, WorkerId};
 use presence::MemberId;
-use session::{AuthorizeFailure, ChangesOutcome, Completion, Grants, Now, Probe, Request, Tenant, Ticket};
+use session::{
+    AuthorizeFailure, ChangesOutcome, Completion, Grants, Now, Probe, Replayed, Request, Tenant, Ticket,
+};
 
 use super::{BEGINNING, Client, WORKERS};
 
@@ -31,6 +33,8 @@ pub(super) struct Place {
 pub(super) struct Script {
     pub(super) policies: Option<Box<Policies>>,
     pub(super) changes: Option<fn() -> ChangesOutcome>,
+    /// What is replayed; the inner `None` is that it cannot be read.
+    pub(super) messages: Option<Option<Vec<Replayed>>>,
     /// Whether broadcasts from the database flow.
     pub(super) is_replicating: bool,
 }
@@ -87,6 +91,7 @@ impl Place {
         let at = requests.iter().position(|(_, request)| match request {
             Request::Authorize { .. } => script.policies.is_some(),
             Request::SubscribeChanges { .. } => script.changes.is_some(),
+            Request::Replay { .. } => script.messages.is_some(),
             Request::AwaitReplication { .. } => script.is_replicating,
         })?;
         let (client, request) = requests.remove(at)?;
@@ -96,6 +101,7 @@ impl Place {
                 probe,
                 topic,
                 claims,
+                ..
             } => {
                 let grants = script.policies.as_ref()?(&topic, &claims).map(|grants| asked(grants, probe));
                 Completion::Authorized(ticket, grants)
@@ -103,6 +109,7 @@ impl Place {
             Request::SubscribeChanges { ticket, .. } => {
                 Completion::ChangesSubscribed(ticket, script.changes?())
             }
+            Request::Replay { ticket, .. } => Completion::Replayed(ticket, script.messages.clone()?),
             Request::AwaitReplication { ticket } => Completion::ReplicationReady(ticket),
         };
         Some((client, answer))

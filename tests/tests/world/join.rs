@@ -364,6 +364,7 @@ fn replay_is_refused_where_it_cannot_be_had() {
     ] {
         let mut world = World::default();
         world.grant(Ok(grants));
+        world.keep_messages(None);
         let a = world.connect(V2);
         let config =
             json!({ "private": private, "broadcast": { "replay": replay }, "presence": { "enabled": true } });

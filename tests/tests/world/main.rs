@@ -8,6 +8,7 @@ mod join;
 mod limits;
 mod presence;
 mod rejoin;
+mod replay;
 mod token;
 
 use serde_json::{Value, json};

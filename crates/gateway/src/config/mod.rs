@@ -5,17 +5,21 @@
 
 mod changes;
 mod limits;
+mod private;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
-use auth::{ClaimValidators, Keys};
+use auth::{ClaimValidators, Claims, Keys, Secret};
 use replication::Dsn;
 
 pub use changes::{ChangesConfig, SlotConfig};
 pub use limits::Limits;
+pub use private::PrivateConfig;
 
 /// All of it, for [`Server::bind`](crate::server::Server).
 #[derive(Clone, Debug)]
@@ -66,6 +70,27 @@ pub struct TenantConfig {
     pub suspend: bool,
     /// How changes are followed, if there is a database.
     pub changes: ChangesConfig,
+    /// How its policies are asked, if there is a database.
+    pub private: PrivateConfig,
+    /// Keys that are no tokens, and what whoever connects with one claims.
+    pub api_keys: Vec<ApiKey>,
+}
+
+/// A key that is no token: `sb_publishable_…` or `sb_secret_…`.
+#[derive(Clone)]
+pub struct ApiKey {
+    /// The key.
+    pub key: Secret,
+    /// What whoever connects with it claims.
+    pub claims: Arc<Claims>,
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiKey")
+            .field("claims", &self.claims)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How long a refusal waits for its answer, which slows down clients that retry.

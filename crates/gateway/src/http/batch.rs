@@ -1,6 +1,9 @@
 //! `POST /api/broadcast`: several messages, all or none. Source: http-api.md, section 3.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::future::{Future, poll_fn};
+use std::task::Poll;
 
 use hub::TopicKey;
 use phoenix_wire::encode;
@@ -9,9 +12,15 @@ use phoenix_wire::payload::broadcast::meta;
 use phoenix_wire::refusal::HttpRefusal;
 
 use super::body::{self, BodyKind};
+use super::tenant_api::Caller;
 use crate::tenant::TenantRuntime;
 
-pub(super) fn broadcast(tenant: &TenantRuntime, kind: BodyKind, bytes: &[u8]) -> Result<(), HttpRefusal> {
+pub(super) async fn broadcast(
+    tenant: &TenantRuntime,
+    caller: &Caller,
+    kind: BodyKind,
+    bytes: &[u8],
+) -> Result<(), HttpRefusal> {
     let body = if kind == BodyKind::Json {
         body::object(bytes)?
     } else {
@@ -22,9 +31,55 @@ pub(super) fn broadcast(tenant: &TenantRuntime, kind: BodyKind, bytes: &[u8]) ->
     for message in messages.iter().filter(|message| !message.private) {
         publish(tenant, message);
     }
-    // Private messages that may not be written are left out without a word. Policies are not asked yet, so none may.
+    let private: Vec<_> = messages.iter().filter(|message| message.private).collect();
+    publish_private(tenant, caller, &private).await;
     Ok(())
 }
+
+/// Private messages go out topic by topic, in the order in which the topics come first. Those on topics that the caller
+/// may not write to are left out without a word, and so they are if nobody can tell.
+async fn publish_private(tenant: &TenantRuntime, caller: &Caller, messages: &[&Message<'_>]) {
+    let mut topics: Vec<&str> = Vec::new();
+    let mut by_topic: HashMap<&str, Vec<&Message<'_>>> = HashMap::new();
+    for message in messages {
+        let of_topic = by_topic.entry(&message.topic).or_insert_with(|| {
+            topics.push(&message.topic);
+            Vec::new()
+        });
+        of_topic.push(message);
+    }
+    for topics in topics.chunks(TOPICS_ASKED_MAX) {
+        let asked = topics.iter().map(|topic| caller.may_broadcast(tenant, topic));
+        for (topic, answer) in topics.iter().zip(all(asked).await) {
+            if answer == Ok(true) {
+                let messages = by_topic.get(topic).into_iter().flatten();
+                messages.for_each(|message| publish(tenant, message));
+            }
+        }
+    }
+}
+
+/// What comes of all of them, in their order.
+async fn all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut waiting: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
+    poll_fn(|cx| {
+        let mut is_done = true;
+        for (future, output) in &mut waiting {
+            if output.is_none() {
+                match future.as_mut().poll(cx) {
+                    Poll::Ready(done) => *output = Some(done),
+                    Poll::Pending => is_done = false,
+                }
+            }
+        }
+        if is_done { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    waiting.into_iter().filter_map(|(_, output)| output).collect()
+}
+
+/// Topics of a request that policies are asked about at a time, so that others have their turn.
+const TOPICS_ASKED_MAX: usize = 40;
 
 /// Messages of a batch for a tenant without an event limit. The answer to a bad one has an entry for each.
 const MESSAGES_MAX: usize = 10_000;
@@ -61,16 +116,18 @@ fn publish(tenant: &TenantRuntime, message: &Message<'_>) {
         private: message.private,
         name: message.topic.as_str().into(),
     };
-    tenant.hub().publish(&key, |topic, version| {
-        let (joined, event) = (topic.joined(), &message.event);
-        Some(encode::user_broadcast_text(
-            version,
-            joined,
-            event,
-            meta.as_deref(),
-            message.payload,
-        ))
-    });
+    tenant
+        .hub()
+        .publish_identified(&key, message.id.as_deref(), |topic, version| {
+            let (joined, event) = (topic.joined(), &message.event);
+            Some(encode::user_broadcast_text(
+                version,
+                joined,
+                event,
+                meta.as_deref(),
+                message.payload,
+            ))
+        });
 }
 
 fn parse<'a>(body: &'a str, tenant: &TenantRuntime) -> Result<Vec<Message<'a>>, HttpRefusal> {

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tracing::{debug, info};
 
 use super::reply::{self, Response};
-use super::{Request, query, tenant_api};
+use super::{Request, policy_headers, query, tenant_api};
 use crate::tenant::TenantRuntime;
 use crate::worker::Worker;
 
@@ -61,7 +61,13 @@ fn admit(worker: &Worker, request: &Request) -> Result<(Arc<TenantRuntime>, Conn
     if tenant.session().joins.refresh(now.elapsed, || 0) {
         return Err(HandshakeRefusal::TooManyJoins);
     }
-    Ok((tenant.clone(), Connection { version, token }))
+    let headers = policy_headers::of_handshake(request.headers());
+    let connection = Connection {
+        version,
+        token,
+        headers,
+    };
+    Ok((tenant.clone(), connection))
 }
 
 /// A token that fails at the handshake. Source: auth.md, section 2.

@@ -7,6 +7,7 @@ mod batch;
 mod body;
 mod handshake;
 mod metrics;
+mod policy_headers;
 mod query;
 mod reply;
 mod request_id;

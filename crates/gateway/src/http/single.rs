@@ -3,14 +3,16 @@
 use hub::TopicKey;
 use phoenix_wire::refusal::HttpRefusal;
 use phoenix_wire::{Encoding, UserBroadcast};
-use session::Broadcast;
+use session::{AuthorizeFailure, Broadcast};
 
 use super::body::{self, BodyKind};
 use super::route::SingleTarget;
+use super::tenant_api::Caller;
 use crate::tenant::TenantRuntime;
 
-pub(super) fn broadcast(
+pub(super) async fn broadcast(
     tenant: &TenantRuntime,
+    caller: &Caller,
     target: &SingleTarget,
     is_private: bool,
     kind: BodyKind,
@@ -49,8 +51,11 @@ pub(super) fn broadcast(
         return Err(HttpRefusal::RateLimited);
     }
     if is_private {
-        // Policies are not asked yet, so nobody may write.
-        return Err(HttpRefusal::DatabaseUnavailable);
+        match caller.may_broadcast(tenant, &target.topic).await {
+            Ok(true) => {}
+            Ok(false) => return Err(HttpRefusal::Forbidden),
+            Err(failure) => return Err(refusal_of_check(&failure)),
+        }
     }
     tenant.hub().tally().add_broadcasts(1);
     let message = UserBroadcast {
@@ -66,6 +71,18 @@ pub(super) fn broadcast(
         Broadcast::User(&message).encode(version, topic.joined())
     });
     Ok(())
+}
+
+/// A permission check that fails. Source: http-api.md, section 4.
+fn refusal_of_check(failure: &AuthorizeFailure) -> HttpRefusal {
+    match failure {
+        AuthorizeFailure::Policy => HttpRefusal::RlsPolicyError,
+        AuthorizeFailure::Cancelled(_) => HttpRefusal::QueryCanceled,
+        AuthorizeFailure::MissingPartition => HttpRefusal::MissingPartition,
+        AuthorizeFailure::PoolExhausted => HttpRefusal::PoolExhausted,
+        AuthorizeFailure::LackOfConnections => HttpRefusal::DatabaseLackOfConnections,
+        AuthorizeFailure::Unavailable => HttpRefusal::DatabaseUnavailable,
+    }
 }
 
 /// What the reference's external term of a binary has besides its bytes.

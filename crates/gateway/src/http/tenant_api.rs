@@ -4,13 +4,17 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use auth::Claims;
+use database::Questions;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use phoenix_wire::refusal::HttpRefusal;
+use session::AuthorizeFailure;
 
 use super::body::BodyKind;
 use super::reply::{self, Response};
 use super::route::SingleTarget;
-use super::{Request, batch, query, single};
+use super::{Request, batch, policy_headers, query, single};
+use crate::private::Question;
 use crate::tenant::TenantRuntime;
 use crate::worker::Worker;
 
@@ -55,15 +59,15 @@ async fn try_broadcast(worker: &Worker, request: Request, target: Option<SingleT
         if admitted.is_too_fast() {
             return Err(HttpRefusal::TooManyRequests);
         }
-        authenticate(worker, tenant, request.headers())?;
+        let caller = authenticate(worker, tenant, request.headers())?;
         if tenant.is_suspended() {
             return Err(HttpRefusal::TenantSuspended);
         }
         let is_private = query::last(request.uri().query(), "private").as_deref() == Some("true");
         let body = super::body::read(request.into_body()).await?;
         let sent = match target {
-            Some(target) => single::broadcast(tenant, &target, is_private, kind, &body),
-            None => batch::broadcast(tenant, kind, &body),
+            Some(target) => single::broadcast(tenant, &caller, &target, is_private, kind, &body).await,
+            None => batch::broadcast(tenant, &caller, kind, &body).await,
         };
         // A worker that is far behind holds back whoever publishes to it.
         poll_fn(|cx| worker.shared().ports.poll_relaxed(cx)).await;
@@ -92,14 +96,45 @@ pub(super) fn host(request: &Request) -> &str {
 }
 
 /// The bearer token, else the `apikey` header. Source: http-api.md, section 2.3.
-fn authenticate(worker: &Worker, tenant: &TenantRuntime, headers: &HeaderMap) -> Result<(), HttpRefusal> {
+fn authenticate(worker: &Worker, tenant: &TenantRuntime, headers: &HeaderMap) -> Result<Caller, HttpRefusal> {
     let now = worker.shared().clock.now().unix_seconds();
-    let token = credential(headers)?;
-    tenant
-        .session()
-        .verify(token, now)
-        .map(|_| ())
-        .map_err(|_| HttpRefusal::Unauthorized)
+    let token = tenant.session().verify(credential(headers)?, now);
+    let token = token.map_err(|_| HttpRefusal::Unauthorized)?;
+    Ok(Caller {
+        claims: token.claims().clone(),
+        headers: policy_headers::of_request(headers),
+    })
+}
+
+/// Who makes a request, as policies see them.
+#[derive(Debug)]
+pub(super) struct Caller {
+    claims: Arc<Claims>,
+    headers: Arc<str>,
+}
+
+impl Caller {
+    /// Whether the policies let the caller broadcast on a private topic.
+    pub(super) async fn may_broadcast(
+        &self,
+        tenant: &TenantRuntime,
+        topic: &str,
+    ) -> Result<bool, AuthorizeFailure> {
+        let Some(private) = tenant.private() else {
+            return Err(AuthorizeFailure::Unavailable);
+        };
+        let question = Question {
+            topic: topic.into(),
+            claims: self.claims.clone(),
+            headers: self.headers.clone(),
+            questions: Questions {
+                broadcast_write: true,
+                ..Questions::default()
+            },
+        };
+        let grants = private.answer(question).await?;
+        Ok(grants.broadcast_write == Some(true))
+    }
 }
 
 fn credential(headers: &HeaderMap) -> Result<&str, HttpRefusal> {

@@ -10,6 +10,7 @@ use session::limits::RateMeter;
 
 use crate::config::{Delays, TenantConfig};
 use crate::feed::FeedHandle;
+use crate::private::PrivateHandle;
 
 /// What the sockets and requests of one tenant share.
 pub(crate) struct TenantRuntime {
@@ -19,6 +20,7 @@ pub(crate) struct TenantRuntime {
     hub: Arc<Hub>,
     requests: RateMeter,
     changes: Option<FeedHandle>,
+    private: Option<PrivateHandle>,
     sockets: AtomicU32,
     /// Broadcast events taken from the hub's tally so far.
     broadcasts: AtomicU64,
@@ -34,15 +36,23 @@ impl TenantRuntime {
         delays: Delays,
         hub: Arc<Hub>,
         changes: Option<FeedHandle>,
+        private: Option<PrivateHandle>,
     ) -> Self {
         let policy = policy(config, delays);
+        let api_keys = config
+            .api_keys
+            .iter()
+            .map(|key| (key.key.reveal().into(), key.claims.clone()));
         Self {
             name: config.name.as_str().into(),
             suspended: config.suspend,
             requests: RateMeter::with_buckets(policy.events_per_second_max, REQUEST_TICK, REQUEST_BUCKETS),
-            session: Arc::new(session::Tenant::new(policy, config.keys.clone(), validators)),
+            session: Arc::new(
+                session::Tenant::new(policy, config.keys.clone(), validators).with_api_keys(api_keys),
+            ),
             hub,
             changes,
+            private,
             sockets: AtomicU32::new(0),
             broadcasts: AtomicU64::new(0),
             presence: AtomicU64::new(0),
@@ -77,6 +87,11 @@ impl TenantRuntime {
     /// Its stream of changes, if it has a database.
     pub(crate) fn changes(&self) -> Option<&FeedHandle> {
         self.changes.as_ref()
+    }
+
+    /// Who answers for its private channels, if it has a database.
+    pub(crate) fn private(&self) -> Option<&PrivateHandle> {
+        self.private.as_ref()
     }
 
     /// A socket is there.

@@ -1,8 +1,9 @@
 //! What a session asks for, done: the one implementation of [`Effects`].
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
-use hub::{Announcement, Subscription, Topic, TopicKey};
+use hub::{Announcement, Outbox, Subscription, Topic, TopicKey};
 use phoenix_wire::Version;
 use phoenix_wire::close::CloseReason;
 use phoenix_wire::payload::Tracking;
@@ -15,9 +16,11 @@ use websocket::Frame;
 
 use super::Worker;
 use super::deadlines::Due;
+use super::listening::{Held, Listening};
 use super::mail::Mail;
 use super::socket::Socket;
 use crate::feed::Subscribe;
+use crate::private::{Question, Replay};
 
 /// Acts for the session of one socket during one event.
 pub(super) struct Driver<'a> {
@@ -37,6 +40,14 @@ impl<'a> Driver<'a> {
         }
     }
 
+    fn listen(&self, key: TopicKey, version: Version, outbox: &Rc<Outbox>) -> Subscription {
+        let hub = self.socket.tenant().hub();
+        let member = MemberId(hub.next_number());
+        self.worker
+            .hub
+            .subscribe(hub, key, member, version, outbox.clone())
+    }
+
     fn complete(&self, completion: Completion) {
         self.worker.shared.ports.send(
             self.worker.id,
@@ -46,7 +57,7 @@ impl<'a> Driver<'a> {
 }
 
 impl Effects for Driver<'_> {
-    type Subscription = Subscription;
+    type Subscription = Listening;
 
     fn send(&mut self, frame: Frame) {
         self.socket.outbox().push(&frame);
@@ -56,37 +67,60 @@ impl Effects for Driver<'_> {
         self.socket.close(reason, self.now.elapsed);
     }
 
-    fn subscribe(&mut self, topic: TopicName<'_>, version: Version) -> Subscription {
-        let hub = self.socket.tenant().hub();
+    fn subscribe(&mut self, topic: TopicName<'_>, version: Version) -> Listening {
         let key = TopicKey {
             private: topic.private,
             name: topic.name.into(),
         };
-        let member = MemberId(hub.next_number());
-        self.worker
-            .hub
-            .subscribe(hub, key, member, version, self.socket.outbox().clone())
+        Listening::new(self.listen(key, version, self.socket.outbox()), None)
     }
 
-    fn member(&self, subscription: &Subscription) -> u64 {
-        subscription.member().0
+    fn subscribe_held(&mut self, topic: TopicName<'_>, version: Version) -> Listening {
+        let key = TopicKey {
+            private: topic.private,
+            name: topic.name.into(),
+        };
+        let bytes_max = self.worker.shared.settings.outbox_bytes_max;
+        let held = Held::new(self.socket.reference().socket, bytes_max);
+        Listening::new(self.listen(key, version, held.outbox()), Some(held))
     }
 
-    fn unsubscribe(&mut self, subscription: Subscription) {
+    fn release(&mut self, listening: &mut Listening, replayed: HashSet<Box<str>>) -> bool {
+        let Some(held) = listening.held.take() else {
+            return true;
+        };
+        // Nothing is delivered between here and the end.
+        let version = self.socket.version();
+        let key = listening.subscription.topic().key().clone();
+        let live = self.listen(key, version, self.socket.outbox());
+        let former = listening.replace(live);
+        let is_complete = held.release(&replayed, version, self.socket.outbox());
+        listening.subscription.set_replayed(replayed);
+        self.worker.hub.unsubscribe(self.now.elapsed, former);
+        is_complete
+    }
+
+    fn member(&self, listening: &Listening) -> u64 {
+        listening.subscription.member().0
+    }
+
+    fn unsubscribe(&mut self, listening: Listening) {
+        let subscription = listening.subscription;
         let topic = subscription.topic().clone();
         let announcement = self.worker.hub.unsubscribe(self.now.elapsed, subscription);
         self.schedule(&topic, announcement);
     }
 
-    fn set_reads(&mut self, subscription: &Subscription, broadcasts: bool, presence: bool) {
-        subscription.set_reads(broadcasts, presence);
+    fn set_reads(&mut self, listening: &Listening, broadcasts: bool, presence: bool) {
+        listening.set_reads(broadcasts, presence);
     }
 
-    fn has_audience(&self, subscription: &Subscription, version: Version, sender: Sender) -> bool {
-        subscription.has_audience(version, sender)
+    fn has_audience(&self, listening: &Listening, version: Version, sender: Sender) -> bool {
+        listening.subscription.has_audience(version, sender)
     }
 
-    fn publish(&mut self, from: &Subscription, sender: Sender, message: &Broadcast<'_>) {
+    fn publish(&mut self, from: &Listening, sender: Sender, message: &Broadcast<'_>) {
+        let from = &from.subscription;
         let topic = from.topic().joined();
         let fanout = self
             .worker
@@ -95,20 +129,20 @@ impl Effects for Driver<'_> {
         self.worker.note(fanout);
     }
 
-    fn track(&mut self, subscription: &Subscription, key: &str, meta: &str) -> Tracking {
+    fn track(&mut self, Listening { subscription, .. }: &Listening, key: &str, meta: &str) -> Tracking {
         let topic = subscription.topic();
         let announcement = topic.track(self.now.elapsed, subscription.member(), key, meta);
         self.schedule(topic, announcement);
         announcement.outcome
     }
 
-    fn untrack(&mut self, subscription: &Subscription) {
+    fn untrack(&mut self, Listening { subscription, .. }: &Listening) {
         let topic = subscription.topic();
         self.schedule(topic, topic.untrack(self.now.elapsed, subscription.member()));
     }
 
-    fn presence_state(&mut self, subscription: &Subscription) -> String {
-        subscription.topic().presence_state()
+    fn presence_state(&mut self, listening: &Listening) -> String {
+        listening.subscription.topic().presence_state()
     }
 
     fn count_event(&mut self) {
@@ -119,18 +153,59 @@ impl Effects for Driver<'_> {
         self.socket.tenant().hub().tally().add_presence(1);
     }
 
+    fn is_replicating(&self) -> bool {
+        let feed = self.socket.tenant().changes();
+        feed.is_some_and(|feed| feed.figures().is_streaming.get())
+    }
+
     fn generate_key(&mut self) -> String {
         uuid::Uuid::new_v4().to_string()
     }
 
     fn request(&mut self, request: Request) {
         match request {
-            // Policies are not asked yet, so nobody gets in.
-            Request::Authorize { ticket, .. } => {
-                self.complete(Completion::Authorized(ticket, Err(AuthorizeFailure::Unavailable)));
+            Request::Authorize {
+                ticket,
+                topic,
+                claims,
+                headers,
+                probe,
+            } => {
+                let Some(private) = self.socket.tenant().private() else {
+                    let outcome = Err(AuthorizeFailure::Unavailable);
+                    return self.complete(Completion::Authorized(ticket, outcome));
+                };
+                let question = Question {
+                    topic,
+                    claims,
+                    headers,
+                    questions: Question::of_probe(probe),
+                };
+                private.ask(question, self.socket.reference(), ticket);
             }
-            // Broadcasts from the database are not served yet.
-            Request::AwaitReplication { .. } => {}
+            Request::Replay {
+                ticket,
+                topic,
+                since_ms,
+                limit,
+            } => {
+                let Some(private) = self.socket.tenant().private() else {
+                    return self.complete(Completion::Replayed(ticket, None));
+                };
+                private.replay(Replay {
+                    socket: self.socket.reference(),
+                    ticket,
+                    topic,
+                    since_ms,
+                    limit,
+                });
+            }
+            Request::AwaitReplication { ticket } => {
+                // Without a database they never flow.
+                if let Some(feed) = self.socket.tenant().changes() {
+                    feed.await_streaming(self.socket.reference(), ticket);
+                }
+            }
             Request::SubscribeChanges {
                 ticket,
                 replaces,

@@ -16,6 +16,7 @@
 
 mod deadlines;
 mod driver;
+mod listening;
 pub(crate) mod mail;
 mod reader;
 mod socket;

@@ -23,6 +23,7 @@ use tokio::net::TcpStream;
 use websocket::Frame;
 
 use super::Worker;
+use super::listening::Listening;
 use super::mail::SocketRef;
 use crate::tenant::TenantRuntime;
 
@@ -33,7 +34,7 @@ pub(super) struct Socket {
     tenant: Arc<TenantRuntime>,
     version: Version,
     /// `None` once the socket is closing: it left all its channels.
-    session: RefCell<Option<Session<hub::Subscription>>>,
+    session: RefCell<Option<Session<Listening>>>,
     outbox: Rc<Outbox>,
     phase: Cell<Phase>,
     end_reason: Cell<EndReason>,
@@ -106,7 +107,7 @@ impl Socket {
         reference: SocketRef,
         stream: TcpStream,
         tenant: Arc<TenantRuntime>,
-        session: Session<hub::Subscription>,
+        session: Session<Listening>,
         now: Duration,
     ) -> Self {
         let outbox_bytes_max = worker.shared.settings.outbox_bytes_max;
@@ -148,14 +149,11 @@ impl Socket {
     }
 
     /// Lets `act` at the session, unless it has ended.
-    pub(super) fn with_session<T>(
-        &self,
-        act: impl FnOnce(&mut Session<hub::Subscription>) -> T,
-    ) -> Option<T> {
+    pub(super) fn with_session<T>(&self, act: impl FnOnce(&mut Session<Listening>) -> T) -> Option<T> {
         self.session.borrow_mut().as_mut().map(act)
     }
 
-    pub(super) fn take_session(&self) -> Option<Session<hub::Subscription>> {
+    pub(super) fn take_session(&self) -> Option<Session<Listening>> {
         self.session.borrow_mut().take()
     }
 

@@ -10,6 +10,7 @@ use phoenix_wire::{Incoming, Name, Payload, Ref, RefView, event, payload};
 
 use super::open::{Changes, Open, OpenConfig};
 use super::{Backlog, Channel, Context, Ending, Fate, Phase, closed, sub_topic};
+use crate::broadcast::Replayed;
 use crate::effects::{
     AuthorizeFailure, ChangesOutcome, Completion, Effects, Grants, Probe, Request, Ticket, TopicName,
 };
@@ -19,14 +20,23 @@ use crate::timer::{Deadline, Timer};
 
 /// A join that passed its first checks and waits for the database.
 #[derive(Debug)]
-pub(super) struct Joining {
+pub(super) struct Joining<S> {
     payload: JoinPayload,
     token: Token,
     replaced: Option<Ref>,
     grants: Grants,
+    replay: Option<Replaying<S>>,
     changes: Option<Changes>,
     notice: Option<Notice>,
     awaited: Ticket,
+}
+
+/// Messages of the past, and the subscription that has to be there before they are read: what is published meanwhile
+/// waits, and is told from what is replayed by its id.
+#[derive(Debug)]
+struct Replaying<S> {
+    subscription: S,
+    messages: Vec<Replayed>,
 }
 
 /// A join that was refused and waits for its answer.
@@ -60,12 +70,15 @@ pub(super) enum Notice {
     Failed(String),
 }
 
-impl Joining {
+impl<S> Joining<S> {
     pub(super) fn awaits(&self, ticket: Ticket) -> bool {
         self.awaited == ticket
     }
 
-    pub(super) fn abandon<E: Effects>(self, fx: &mut E) {
+    pub(super) fn abandon<E: Effects<Subscription = S>>(self, fx: &mut E) {
+        if let Some(replay) = self.replay {
+            fx.unsubscribe(replay.subscription);
+        }
         if let Some(changes) = self.changes {
             fx.forget_changes(changes.ticket);
         }
@@ -102,6 +115,7 @@ impl<S> Channel<S> {
                     token,
                     replaced,
                     grants: Grants::default(),
+                    replay: None,
                     changes: None,
                     notice: None,
                     awaited: cx.next_ticket(),
@@ -111,6 +125,7 @@ impl<S> Channel<S> {
                         ticket: joining.awaited,
                         topic: sub_topic(topic).into(),
                         claims: joining.token.claims().clone(),
+                        headers: cx.headers.clone(),
                         probe: Probe::Read {
                             presence: joining.presence_enabled(cx),
                         },
@@ -142,7 +157,7 @@ impl<S> Channel<S> {
                     Ok(grants) => match joining.refusal_of_grants(&grants, topic) {
                         None => {
                             joining.grants = grants;
-                            self.subscribe_changes(topic, joining, cx)
+                            self.read_replay(topic, joining, cx)
                         }
                         Some(refusal) => self.refuse_joining(*joining, refusal, cx),
                     },
@@ -163,6 +178,13 @@ impl<S> Channel<S> {
                 }
                 self.open(topic, *joining, cx)
             }
+            Completion::Replayed(_, Some(messages)) => {
+                if let Some(replay) = &mut joining.replay {
+                    replay.messages = messages;
+                }
+                self.subscribe_changes(topic, joining, cx)
+            }
+            Completion::Replayed(_, None) => self.refuse_joining(*joining, JoinRefusal::ReplayFailed, cx),
             // Only open channels await it.
             Completion::ReplicationReady(_) => {
                 self.phase = Phase::Joining(joining);
@@ -171,11 +193,42 @@ impl<S> Channel<S> {
         }
     }
 
+    /// Asks for the messages of the past, if the join does. From here on nothing is missed.
+    fn read_replay<E: Effects<Subscription = S>>(
+        &mut self,
+        topic: &str,
+        mut joining: Box<Joining<S>>,
+        cx: &mut Context<'_, E>,
+    ) -> Fate {
+        let Replay::Window { since_ms, limit } = joining.payload.broadcast.replay else {
+            return self.subscribe_changes(topic, joining, cx);
+        };
+        let name = TopicName {
+            private: joining.payload.private,
+            name: sub_topic(topic),
+        };
+        let subscription = cx.fx.subscribe_held(name, cx.version);
+        set_reads(&subscription, &joining.grants, cx.fx);
+        joining.replay = Some(Replaying {
+            subscription,
+            messages: Vec::new(),
+        });
+        joining.awaited = cx.next_ticket();
+        cx.fx.request(Request::Replay {
+            ticket: joining.awaited,
+            topic: name.name.into(),
+            since_ms,
+            limit,
+        });
+        self.phase = Phase::Joining(joining);
+        Fate::Stays
+    }
+
     /// Subscribes to Postgres changes where bindings ask for it; the reply waits until they are live.
     fn subscribe_changes<E: Effects<Subscription = S>>(
         &mut self,
         topic: &str,
-        mut joining: Box<Joining>,
+        mut joining: Box<Joining<S>>,
         cx: &mut Context<'_, E>,
     ) -> Fate {
         let bindings = joining.bindings(topic);
@@ -208,7 +261,7 @@ impl<S> Channel<S> {
     fn open<E: Effects<Subscription = S>>(
         &mut self,
         topic: &str,
-        joining: Joining,
+        joining: Joining<S>,
         cx: &mut Context<'_, E>,
     ) -> Fate {
         let presence_enabled = joining.presence_enabled(cx);
@@ -217,6 +270,7 @@ impl<S> Channel<S> {
             token,
             replaced,
             grants,
+            replay,
             changes,
             notice,
             ..
@@ -225,11 +279,12 @@ impl<S> Channel<S> {
             private: payload.private,
             name: sub_topic(topic),
         };
-        let subscription = cx.fx.subscribe(name, cx.version);
+        let (mut subscription, replayed) = match replay {
+            Some(replay) => (replay.subscription, Some(replay.messages)),
+            None => (cx.fx.subscribe(name, cx.version), None),
+        };
         if payload.private {
-            let reads_presence = grants.presence_read == Some(true);
-            cx.fx
-                .set_reads(&subscription, grants.broadcast_read == Some(true), reads_presence);
+            set_reads(&subscription, &grants, cx.fx);
         }
         if !std::mem::replace(cx.counted, true) {
             cx.tenant.add_user();
@@ -249,6 +304,10 @@ impl<S> Channel<S> {
         if let Some(old) = &replaced {
             cx.fx.send(closed(cx.version, topic, old));
         }
+        let is_complete = match replayed {
+            Some(messages) => self.replay(topic, messages, &mut subscription, cx),
+            None => true,
+        };
         if let Some(notice) = &notice {
             self.notify_changes(topic, notice, cx);
         }
@@ -263,15 +322,39 @@ impl<S> Channel<S> {
         let mut open = Open::new(self.serial, config, subscription, token, grants, changes);
         open.arm_token_timer(cx);
         if payload.broadcast.replication_ready {
-            open.await_replication(cx);
+            if cx.fx.is_replicating() {
+                self.notify_replication(topic, cx);
+            } else {
+                open.await_replication(cx);
+            }
         }
-        let fate = if presence_enabled && (!open.is_private() || grants.presence_read == Some(true)) {
+        let fate = if !is_complete {
+            Fate::Ends(Ending::Crashed)
+        } else if presence_enabled && (!open.is_private() || grants.presence_read == Some(true)) {
             self.send_presence_state(topic, &open, cx)
         } else {
             Fate::Stays
         };
         self.phase = Phase::Open(Box::new(open));
         fate
+    }
+
+    /// Sends the messages of the past, then what has been published since they were asked for. Returns whether that is all
+    /// of it.
+    fn replay<E: Effects<Subscription = S>>(
+        &self,
+        topic: &str,
+        messages: Vec<Replayed>,
+        subscription: &mut S,
+        cx: &mut Context<'_, E>,
+    ) -> bool {
+        for message in &messages {
+            if let Some(frame) = message.encode(cx.version, self.push_ref().as_view(), topic) {
+                cx.fx.send(frame);
+            }
+        }
+        let ids = messages.into_iter().map(|message| message.id).collect();
+        cx.fx.release(subscription, ids)
     }
 
     fn send_presence_state<E: Effects<Subscription = S>>(
@@ -313,12 +396,22 @@ impl<S> Channel<S> {
         self.send_system(topic, &message, cx);
     }
 
-    pub(super) fn send_system<E: Effects<Subscription = S>>(
+    /// Tells the channel that broadcasts from the database flow.
+    pub(super) fn notify_replication<E: Effects<Subscription = S>>(
         &self,
         topic: &str,
-        message: &str,
         cx: &mut Context<'_, E>,
     ) {
+        let message = payload::system(
+            refusal::SYSTEM_EXTENSION,
+            true,
+            refusal::REPLICATION_ESTABLISHED,
+            Some(sub_topic(topic)),
+        );
+        self.send_system(topic, &message, cx);
+    }
+
+    fn send_system<E: Effects<Subscription = S>>(&self, topic: &str, message: &str, cx: &mut Context<'_, E>) {
         let join_ref = self.push_ref().as_view();
         cx.fx.send(encode::message(
             cx.version,
@@ -344,7 +437,7 @@ impl<S> Channel<S> {
 
     fn refuse_joining<E: Effects<Subscription = S>>(
         &mut self,
-        mut joining: Joining,
+        mut joining: Joining<S>,
         refusal: JoinRefusal,
         cx: &mut Context<'_, E>,
     ) -> Fate {
@@ -400,14 +493,12 @@ impl<S> Channel<S> {
     }
 }
 
-impl Joining {
+impl<S> Joining<S> {
     fn presence_enabled<E>(&self, cx: &Context<'_, E>) -> bool {
         self.payload.presence.enabled || cx.tenant.policy().presence_enabled
     }
 
     /// The checks of a private join that need its grants: join.md, section 4, steps 10 to 12.
-    ///
-    /// There is nothing yet to replay from, so a well-formed wish for a replay ends as one whose query failed.
     fn refusal_of_grants(&self, grants: &Grants, topic: &str) -> Option<JoinRefusal> {
         let replay = self.payload.broadcast.replay;
         let replay_denied = replay.is_present() && grants.broadcast_read != Some(true);
@@ -417,9 +508,8 @@ impl Joining {
             });
         }
         match replay {
-            Replay::Absent | Replay::Ignored => None,
+            Replay::Absent | Replay::Ignored | Replay::Window { .. } => None,
             Replay::Invalid => Some(JoinRefusal::ReplayParamsInvalid),
-            Replay::Window { .. } => Some(JoinRefusal::ReplayFailed),
         }
     }
 
@@ -497,6 +587,12 @@ fn choose_token<E>(
             Ok(connection.clone())
         }
     }
+}
+
+/// Tells the driver what a member of a private channel may read.
+pub(super) fn set_reads<E: Effects>(subscription: &E::Subscription, grants: &Grants, fx: &mut E) {
+    let broadcasts = grants.broadcast_read == Some(true);
+    fx.set_reads(subscription, broadcasts, grants.presence_read == Some(true));
 }
 
 fn failure_refusal(failure: AuthorizeFailure, topic: &str) -> JoinRefusal {

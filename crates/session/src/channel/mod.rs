@@ -22,6 +22,7 @@ mod open;
 mod presence;
 mod token;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use phoenix_wire::encode::{self, Status};
@@ -49,7 +50,7 @@ pub(crate) struct Channel<S> {
 
 #[derive(Debug)]
 enum Phase<S> {
-    Joining(Box<Joining>),
+    Joining(Box<Joining<S>>),
     Refused(Box<Refused>),
     Open(Box<Open<S>>),
 }
@@ -80,6 +81,7 @@ pub(crate) enum Ending {
 pub(crate) struct Context<'a, E> {
     pub(crate) now: Now,
     pub(crate) version: Version,
+    pub(crate) headers: &'a Arc<str>,
     pub(crate) tenant: &'a Tenant,
     pub(crate) timers: &'a mut TimerTable,
     pub(crate) tickets: &'a mut u64,

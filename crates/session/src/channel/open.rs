@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use phoenix_wire::payload::broadcast::Sender;
 use phoenix_wire::payload::{self, PresenceKey, RawBinding};
-use phoenix_wire::refusal;
 
-use super::join::Notice;
+use super::join::{Notice, set_reads};
 use super::token::Refresh;
 use super::{Channel, Context, Ending, Fate, Phase};
 use crate::effects::{ChangesOutcome, Completion, Effects, Grants, Probe, Request, Ticket};
@@ -193,6 +192,7 @@ impl<S> Open<S> {
             ticket,
             topic,
             claims: token.claims().clone(),
+            headers: cx.headers.clone(),
             probe,
         });
     }
@@ -200,12 +200,7 @@ impl<S> Open<S> {
     /// Tells the driver what may be read now.
     pub(super) fn apply_reads<E: Effects<Subscription = S>>(&self, fx: &mut E) {
         if self.config.private {
-            let presence = self.grants.presence_read == Some(true);
-            fx.set_reads(
-                &self.subscription,
-                self.grants.broadcast_read == Some(true),
-                presence,
-            );
+            set_reads(&self.subscription, &self.grants, fx);
         }
     }
 
@@ -305,15 +300,11 @@ impl<S> Channel<S> {
             }
             Completion::ReplicationReady(_) => {
                 open.replication = None;
-                let payload = payload::system(
-                    refusal::SYSTEM_EXTENSION,
-                    true,
-                    refusal::REPLICATION_ESTABLISHED,
-                    Some(super::sub_topic(topic)),
-                );
-                self.send_system(topic, &payload, cx);
+                self.notify_replication(topic, cx);
                 Fate::Stays
             }
+            // Only joins await it.
+            Completion::Replayed(..) => Fate::Stays,
         }
     }
 }
