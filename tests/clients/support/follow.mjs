@@ -24,11 +24,11 @@ export class Follower {
   /**
    * @param {Array<object>} bindings what `channel.on('postgres_changes', …)` takes
    * @param {{ library?: object, token?: string, client?: object, config?: object }} options of whom: by default a client
-   * of its own, of a user that is not signed in
+   * of its own, of a user that is not signed in; the rest is for a client that is opened
    */
-  static async open(t, gateway, bindings, { library = CURRENT, token, client, config } = {}) {
+  static async open(t, gateway, bindings, { library = CURRENT, token, client, config, ...options } = {}) {
     const follower = new Follower()
-    follower.client = client ?? open(t, gateway, library)
+    follower.client = client ?? open(t, gateway, library, options)
     // Before it subscribes: supabase-js does not tell of a token that it gets between `subscribe` and the connection.
     if (token) await follower.client.setToken(token)
     follower.channel = follower.client.channel(freshTopic(), config)

@@ -38,13 +38,14 @@ export function open(t, gateway, library, options) {
  * @property {object} realtime the library's RealtimeClient
  * @property {(name: string, config?: object) => object} channel
  * @property {(token: string) => Promise<void>} setToken what an application does when a user signs in or a token is renewed
+ * @property {() => void} drop breaks the connection, as a network does
  * @property {Inbox} closings codes with which sockets were closed
  * @property {Inbox} messages what the gateway sends, as the library decodes it
  * @property {() => Promise<void>} close
  */
 
 /** @returns {Client} */
-function openCurrent(gateway, { vsn, heartbeatIntervalMs, onHeartbeat } = {}) {
+function openCurrent(gateway, { vsn, heartbeatIntervalMs, reconnectAfterMs, onHeartbeat } = {}) {
   const anonKey = gateway.anonKey
   let current = anonKey
   const supabase = createClient(gateway.url, anonKey, {
@@ -52,6 +53,7 @@ function openCurrent(gateway, { vsn, heartbeatIntervalMs, onHeartbeat } = {}) {
     realtime: {
       transport: WebSocket,
       heartbeatIntervalMs,
+      reconnectAfterMs,
       heartbeatCallback: status => onHeartbeat?.(status),
       // Without one, falling back to HTTP is a warning on the console.
       logger: () => {},
@@ -61,6 +63,7 @@ function openCurrent(gateway, { vsn, heartbeatIntervalMs, onHeartbeat } = {}) {
   return facade(supabase.realtime, {
     onClose: listen => supabase.realtime.socketAdapter.onClose(listen),
     onMessage: listen => supabase.realtime.socketAdapter.onMessage(listen),
+    drop: () => supabase.realtime.socketAdapter.socket.conn.terminate(),
     channels: supabase,
     setToken: async renewed => {
       current = renewed
@@ -72,11 +75,12 @@ function openCurrent(gateway, { vsn, heartbeatIntervalMs, onHeartbeat } = {}) {
 }
 
 /** @returns {Client} */
-function openOld(gateway, { heartbeatIntervalMs, onHeartbeat } = {}) {
+function openOld(gateway, { heartbeatIntervalMs, reconnectAfterMs, onHeartbeat } = {}) {
   let pending
   const realtime = new realtime210.RealtimeClient(`${gateway.webSocketUrl}/realtime/v1`, {
     params: { apikey: gateway.anonKey },
     heartbeatIntervalMs,
+    reconnectAfterMs,
     logger: (kind, message) => {
       if (kind === 'push' && message.startsWith('phoenix heartbeat')) pending = message.match(/\((\d+)\)/)[1]
       if (kind === 'receive' && pending && message.includes(`phoenix phx_reply (${pending})`)) onHeartbeat?.('ok')
@@ -85,12 +89,13 @@ function openOld(gateway, { heartbeatIntervalMs, onHeartbeat } = {}) {
   return facade(realtime, {
     onClose: listen => realtime.stateChangeCallbacks.close.push(listen),
     onMessage: listen => realtime.stateChangeCallbacks.message.push(listen),
+    drop: () => realtime.conn.terminate(),
     channels: realtime,
     setToken: async renewed => realtime.setAuth(renewed)
   })
 }
 
-function facade(realtime, { onClose, onMessage, channels, setToken }) {
+function facade(realtime, { onClose, onMessage, drop, channels, setToken }) {
   const closings = new Inbox('closed sockets')
   onClose(event => closings.push(event?.code))
   const messages = new Inbox('messages')
@@ -99,6 +104,7 @@ function facade(realtime, { onClose, onMessage, channels, setToken }) {
     realtime,
     closings,
     messages,
+    drop,
     setToken,
     channel: (name, config) => channels.channel(name, config ? { config } : undefined),
     removeChannel: channel => channels.removeChannel(channel),
