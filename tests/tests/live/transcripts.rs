@@ -13,10 +13,11 @@ use tests::gateway::Gateway;
 use tests::peer::SECRET;
 use transcript::Transcript;
 
-/// What does not need more than this server has: the other areas are of the `realtime` schema and the tenants API.
-const AREAS: [&str; 8] = [
+/// What does not need more than this server has: the other area is of the tenants API.
+const AREAS: [&str; 9] = [
     "broadcast",
     "connect",
+    "database",
     "http",
     "join",
     "limits",
@@ -44,8 +45,19 @@ async fn the_recorded_conversations_go_as_they_went() {
     std::fs::create_dir_all(&folder).expect("a folder for temporary files");
     let file = folder.join("tenants.json");
     std::fs::write(&file, tenants_file(&profiles, &databases).to_string()).expect("a file in it");
-    let gateway = Gateway::serve(&["--tenants", &file.display().to_string()]);
-    gateway.wait_for_log("streaming changes", "slot");
+    let gateway = Gateway::serve(&["--tenants", &file.display().to_string(), "--migrate"]);
+    let with_database = profiles
+        .iter()
+        .filter(|(profile, _)| databases.of(profile).is_some());
+    for _ in 0..with_database.map(|(_, (_, count))| count).sum() {
+        gateway.wait_for_log("private channels are on", "tenant");
+    }
+    // The policies on realtime.messages, which was not there before.
+    for database in [&databases.main, &databases.control] {
+        prepare_database(database)
+            .await
+            .expect("the fixtures apply again");
+    }
 
     let target = target(&profiles, &databases);
     let target =
@@ -112,7 +124,7 @@ impl Databases {
     /// The other profiles differ in their limits, for which no database is needed.
     fn of(&self, profile: &str) -> Option<&str> {
         match profile {
-            "main" => Some(&self.main),
+            "main" | "private_only" => Some(&self.main),
             "control" => Some(&self.control),
             _ => None,
         }
