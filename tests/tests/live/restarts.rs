@@ -221,6 +221,43 @@ async fn a_slot_that_keeps_too_much_log_is_made_anew_and_the_channels_are_told()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_is_not_read_for_want_of_answers_is_weighed_too() {
+    let guarded = "create table guarded (id bigint primary key); grant select on guarded to anon;
+        alter table guarded enable row level security;
+        create policy p on guarded using (exists (select from notes));
+        create table filler (id serial, t text); alter publication supabase_realtime add table guarded, filler";
+    let stage = Stage::with(&["--slot", "durable", "--slot-wal-mb-max", "4"], guarded);
+    let (mut peer, _) = stage.follow("realtime:stuck", all_of("guarded")).await;
+    std::thread::scope(|scope| {
+        let cluster = &stage.cluster;
+        let sql = |sql: &str| cluster.execute(DATABASE, sql).expect("valid SQL");
+        let blocked = "begin; lock table guarded in access exclusive mode; select pg_sleep(15); commit";
+        sql("insert into notes values (1, 'seen', 1); insert into guarded values (1)");
+        let lock = scope.spawn(|| cluster.execute(DATABASE, blocked));
+        // Once it is locked, nobody says who may see the row.
+        sql(
+            "do $$ begin while not exists (select from pg_locks where mode = 'AccessExclusiveLock'
+            and relation = 'guarded'::regclass) loop perform pg_sleep(0.01); end loop; end $$",
+        );
+        for _ in 0..4 {
+            sql("insert into filler (t) select repeat('x', 1000) from generate_series(1, 10000)");
+        }
+        let given_up =
+            "the slot keeps more log than it may: it is made anew, and changes in between are not delivered";
+        stage.gateway.wait_for_log(given_up, "slot");
+        lock.join().expect("no panic").expect("valid SQL");
+    });
+    let notice = peer.next_of("system").await;
+    let message = notice[4]["message"].as_str().unwrap_or_default();
+    assert!(message.starts_with("Changes may have been lost"), "{message}");
+    stage.sql("insert into guarded values (2)");
+    assert_eq!(
+        peer.next_of("postgres_changes").await[4]["data"]["record"]["id"],
+        2
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_idle_database_is_asked_nothing() {
     let stage = Stage::with(
         &[],

@@ -3,11 +3,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use changes::Question;
 use database::visibility::Answers;
 use database::{Error, Snapshot};
+use tokio::sync::Notify;
 use tracing::{debug, warn};
 
 use super::catalog::Reading;
@@ -30,9 +32,9 @@ impl Feed {
     /// Reads the catalog as it is once a transaction can be seen.
     pub(super) fn ask_catalog(&self, xid: Option<u32>) -> Asking {
         let (pool, publication) = (self.pool.clone(), self.publication.clone());
-        let roles = self.subscribers.roles();
+        let (roles, trouble) = (self.subscribers.roles(), self.trouble.clone());
         Box::pin(async move {
-            let mut pause = Pause::default();
+            let mut pause = Pause::new(trouble);
             loop {
                 match Reading::make(&pool, &publication, roles.clone()).await {
                     Ok(reading) if xid.is_none_or(|xid| reading.snapshot.sees(xid)) => {
@@ -47,9 +49,9 @@ impl Feed {
 
     /// Asks whether conditions hold that are not evaluated here.
     pub(super) fn ask_conditions(&self, questions: Vec<Question>) -> Asking {
-        let pool = self.pool.clone();
+        let (pool, trouble) = (self.pool.clone(), self.trouble.clone());
         Box::pin(async move {
-            let mut pause = Pause::default();
+            let mut pause = Pause::new(trouble);
             loop {
                 match pool.conditions(&questions).await {
                     Ok(answers) => {
@@ -69,11 +71,11 @@ impl Feed {
 
     /// Asks who sees the rows of the round.
     pub(super) fn ask_visibility(&mut self) -> Asking {
-        let pool = self.pool.clone();
+        let (pool, trouble) = (self.pool.clone(), self.trouble.clone());
         let (questions, transactions) = self.round.questions();
         let includes = move |snapshot: &Snapshot| transactions.iter().all(|xid| snapshot.sees(*xid));
         Box::pin(async move {
-            let mut pause = Pause::default();
+            let mut pause = Pause::new(trouble);
             loop {
                 match pool.visible(&questions).await {
                     Ok(answers) if includes(&answers.snapshot) => return Answered::Visibility(answers),
@@ -86,15 +88,24 @@ impl Feed {
 }
 
 /// The pauses between attempts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Pause {
     attempts: u32,
+    trouble: Arc<Notify>,
 }
 
 impl Pause {
+    fn new(trouble: Arc<Notify>) -> Self {
+        Self { attempts: 0, trouble }
+    }
+
     /// After an attempt that failed.
     async fn after(&mut self, what: &'static str, error: &Error) {
         warn!(%error, "{what}: changes wait");
+        // A server that shuts down waits for the stream to be acknowledged, and answers nobody meanwhile.
+        if matches!(error, Error::Unreachable(_)) && self.attempts >= UNREACHABLE_ATTEMPTS {
+            self.trouble.notify_one();
+        }
         self.wait(FAILED_MIN, FAILED_MAX).await;
     }
 
@@ -112,6 +123,8 @@ impl Pause {
     }
 }
 
+/// Attempts that fail for want of a server before the stream is taken to be lost as well.
+const UNREACHABLE_ATTEMPTS: u32 = 2;
 /// First and longest pause after a failure.
 const FAILED_MIN: Duration = Duration::from_millis(100);
 const FAILED_MAX: Duration = Duration::from_secs(5);

@@ -21,6 +21,8 @@ pub(super) enum Ready {
     Read(Vec<Subscribe>, Result<Reading, Error>),
     /// Whether the database takes the conditions of a subscription: if not, which binding is rejected, and with what.
     Checked(Subscribe, Result<Result<(), (usize, Exception)>, Error>),
+    /// How much log the slot keeps. Bytes.
+    Weighed(u64),
     /// The rows of each table that a subscription asked for.
     Rows(Key, Vec<SnapshotOf>, Result<(Snapshot, Vec<CurrentRows>), Error>),
 }
@@ -39,6 +41,17 @@ impl Feed {
         self.errands.spawn(async move {
             let made = Reading::make(&pool, &publication, roles).await;
             Ready::Read(waiting, made)
+        });
+    }
+
+    /// Asks how much log the slot keeps.
+    pub(super) fn weigh_slot(&mut self) {
+        self.weigh_at = None;
+        let (pool, slot) = (self.pool.clone(), self.link.slot().to_owned());
+        self.errands.spawn(async move {
+            let state = pool.slot(&slot).await;
+            // If there is no answer, there will be at the next look.
+            Ready::Weighed(state.ok().flatten().map_or(0, |slot| slot.bytes_kept))
         });
     }
 
@@ -65,6 +78,7 @@ impl Feed {
                     }
                 }
             }
+            Ready::Weighed(bytes_kept) => self.link.take_weight(bytes_kept),
             Ready::Rows(key, of, read) => {
                 if self.under_way.remove(&key) {
                     self.catch_up(key, of, read);

@@ -121,6 +121,18 @@ impl Link {
         matches!(self.target.config, SlotConfig::Durable { .. })
     }
 
+    /// Name of the slot.
+    pub(super) fn slot(&self) -> &str {
+        &self.target.slot
+    }
+
+    /// The slot keeps so much log. Bytes.
+    pub(super) fn take_weight(&mut self, bytes_kept: u64) {
+        if self.is_streaming() && self.target.config.is_over_budget(bytes_kept) {
+            self.give_slot_up(bytes_kept);
+        }
+    }
+
     /// Everything up to the end of a transaction is done with.
     pub(super) fn acknowledge(&self, commit: &Piece) {
         if let State::Streaming(stream) = &self.state
@@ -148,7 +160,8 @@ impl Link {
                     let behind = stream.lag().bytes_behind;
                     self.figures.bytes_behind.set(behind);
                     if self.target.config.is_over_budget(behind) {
-                        return self.drop_slot(behind);
+                        self.give_slot_up(behind);
+                        return Step::Lost;
                     }
                     return self.arrived(event);
                 }
@@ -219,6 +232,14 @@ impl Link {
         self.pause();
     }
 
+    /// Ends a stream whose server does not answer questions any more.
+    pub(super) fn break_off(&mut self) {
+        if self.is_streaming() {
+            warn!("the database answers nobody: the stream is broken off, and tried again");
+            self.pause();
+        }
+    }
+
     /// Tells the server what has been delivered, and ends.
     pub(super) async fn finish(self) {
         if let State::Streaming(stream) = self.state
@@ -228,7 +249,7 @@ impl Link {
         }
     }
 
-    fn drop_slot(&mut self, behind: u64) -> Step {
+    fn give_slot_up(&mut self, behind: u64) {
         error!(
             slot = self.target.slot,
             bytes_behind = behind,
@@ -236,7 +257,6 @@ impl Link {
         );
         self.is_over_budget = true;
         self.pause();
-        Step::Lost
     }
 
     fn lost(&mut self, error: Error) -> Step {
@@ -282,7 +302,12 @@ impl Target {
         };
         let mut publications = vec![self.publication.as_str()];
         // Whoever does without broadcasts from the database has no such publication.
-        if self.pool.has_publication(MESSAGES_PUBLICATION).await.unwrap_or(false) {
+        if self
+            .pool
+            .has_publication(MESSAGES_PUBLICATION)
+            .await
+            .unwrap_or(false)
+        {
             publications.push(MESSAGES_PUBLICATION);
         }
         let started = connection.start_replication(slot, Lsn::ZERO, &publications);

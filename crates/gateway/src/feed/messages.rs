@@ -56,7 +56,10 @@ impl Messages {
     pub(super) fn publish(&self, broadcast: &Broadcast) {
         if self.hub.tally().is_overloaded() {
             self.figures.messages_dropped.add(1);
-            warn!(id = broadcast.id, "a broadcast from the database is dropped: the project has too many events");
+            warn!(
+                id = broadcast.id,
+                "a broadcast from the database is dropped: the project has too many events"
+            );
             return;
         }
         self.hub.tally().add_broadcasts(1);
@@ -68,9 +71,10 @@ impl Messages {
             private: broadcast.private,
             name: broadcast.topic.as_str().into(),
         };
-        self.hub.publish_identified(&key, Some(&broadcast.id), |topic, version| {
-            encode(version, topic.joined(), broadcast, &meta)
-        });
+        self.hub
+            .publish_identified(&key, Some(&broadcast.id), |topic, version| {
+                encode(version, topic.joined(), broadcast, &meta)
+            });
     }
 
     fn drop(&self, id: &str, reason: &Dropped) {
@@ -102,5 +106,11 @@ fn encode(version: Version, topic: &str, broadcast: &Broadcast, meta: &str) -> O
     // A header field was too long for the binary form, or there is none.
     let payload = json::check(payload.as_bytes()).ok()?;
     let text = payload.as_str();
-    Some(encode::user_broadcast_text(version, topic, event, Some(meta), text))
+    Some(encode::user_broadcast_text(
+        version,
+        topic,
+        event,
+        Some(meta),
+        text,
+    ))
 }

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use database::{Broadcast, Pool};
 use session::{ChangesOutcome, Completion};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
@@ -57,6 +58,8 @@ pub(super) struct Feed {
     pub(super) hold: Hold,
     pub(super) transactions: Transactions,
     pub(super) round: Round,
+    /// Questions find no server to ask.
+    pub(super) trouble: Arc<Notify>,
     /// What the database is asked while the stream waits.
     pub(super) asking: Option<Asking>,
     pub(super) subscribers: Subscribers,
@@ -69,6 +72,8 @@ pub(super) struct Feed {
     pub(super) waiting: Vec<Subscribe>,
     /// When they are refused.
     pub(super) waiting_until: Option<Instant>,
+    /// When the database is asked how much log the slot keeps: while the stream is not read, it does not say.
+    pub(super) weigh_at: Option<Instant>,
     /// What is being found out for subscriptions, beside the stream.
     pub(super) errands: JoinSet<Ready>,
     /// The subscriptions an errand is run for.
@@ -93,19 +98,19 @@ impl Feed {
                 Some(errand) = self.errands.join_next() => self.note(errand),
                 answered = answer(&mut self.asking) => self.take_answer(answered),
                 step = self.link.step(), if !self.backlog.is_full() => self.arrive(step),
+                () = self.trouble.notified() => self.link.break_off(),
                 piece = self.receipts.next() => self.link.acknowledge(&piece),
                 () = self.outgoing.relaxed() => {}
                 () = self.hold.over() => self.hold.end(),
                 () = patience(self.waiting_until) => self.refuse_waiting(),
+                () = patience(self.weigh_at) => self.weigh_slot(),
             }
             self.serve_waiting(&mut commands);
             self.advance();
             self.figures.subscriptions.set(self.subscribers.len() as u64);
-            self.waiting_until = match (self.waiting.is_empty(), self.waiting_until) {
-                (true, _) => None,
-                (false, Some(until)) => Some(until),
-                (false, None) => Some(Instant::now() + PATIENCE),
-            };
+            self.waiting_until = deadline(!self.waiting.is_empty(), self.waiting_until, PATIENCE);
+            let is_stuck = self.link.is_durable() && self.backlog.is_full();
+            self.weigh_at = deadline(is_stuck, self.weigh_at, WEIGH_PAUSE);
         }
         self.link.finish().await;
     }
@@ -336,6 +341,11 @@ async fn answer(asking: &mut Option<Asking>) -> Answered {
     }
 }
 
+/// The deadline of something that `is_awaited`: as it was, or that much from now.
+fn deadline(is_awaited: bool, before: Option<Instant>, pause: Duration) -> Option<Instant> {
+    is_awaited.then(|| before.unwrap_or_else(|| Instant::now() + pause))
+}
+
 /// Until the time has come; pending if there is none.
 async fn patience(until: Option<Instant>) {
     match until {
@@ -344,5 +354,7 @@ async fn patience(until: Option<Instant>) {
     }
 }
 
+/// Pause between two looks at a slot that is not read.
+const WEIGH_PAUSE: Duration = Duration::from_secs(5);
 /// How long a subscription waits for a connection that is being made: less than a client waits for its join.
 const PATIENCE: Duration = Duration::from_secs(8);
