@@ -63,10 +63,34 @@ fn try_write(out: &mut String, r#type: &Type, text: &str) -> bool {
             return number::write(out, text);
         }
         oid::JSON | oid::JSONB => return json::write(out, text),
+        oid::INT2VECTOR => return write_vector(out, text, number::write),
+        oid::OIDVECTOR => {
+            return write_vector(out, text, |out, element| {
+                write_string(out, element);
+                true
+            });
+        }
         oid::TIMESTAMP => time::write_timestamp(out, text),
         oid::TIMESTAMPTZ => time::write_timestamptz(out, text),
         _ => write_string(out, text),
     }
+    true
+}
+
+/// The arrays of the catalog, whose text is their elements with blanks between.
+fn write_vector(out: &mut String, text: &str, write: impl Fn(&mut String, &str) -> bool) -> bool {
+    let mut separator = '[';
+    for element in text.split_ascii_whitespace() {
+        out.push(separator);
+        if !write(out, element) {
+            return false;
+        }
+        separator = ',';
+    }
+    if separator == '[' {
+        out.push(separator);
+    }
+    out.push(']');
     true
 }
 
@@ -77,8 +101,10 @@ pub(crate) mod oid {
     pub(crate) const NAME: u32 = 19;
     pub(crate) const INT8: u32 = 20;
     pub(crate) const INT2: u32 = 21;
+    pub(crate) const INT2VECTOR: u32 = 22;
     pub(crate) const INT4: u32 = 23;
     pub(crate) const TEXT: u32 = 25;
+    pub(crate) const OIDVECTOR: u32 = 30;
     pub(crate) const JSON: u32 = 114;
     pub(crate) const FLOAT4: u32 = 700;
     pub(crate) const FLOAT8: u32 = 701;
@@ -156,6 +182,15 @@ mod tests {
         for (text, json) in cases {
             assert_eq!(shown(r#type, text), *json, "{text}");
         }
+    }
+
+    #[test]
+    fn vectors_of_the_catalog_are_arrays() {
+        check(
+            &scalar(oid::INT2VECTOR),
+            &[("1 2 3", "[1,2,3]"), ("", "[]"), ("1 x", r#""1 x""#)],
+        );
+        check(&scalar(oid::OIDVECTOR), &[("1 2", r#"["1","2"]"#), ("", "[]")]);
     }
 
     #[test]
