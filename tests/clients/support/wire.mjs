@@ -5,13 +5,14 @@ import WebSocket from 'ws'
 import { within } from './deadline.mjs'
 import { Inbox } from './inbox.mjs'
 
-/** One frame from the server: its five parts, and `raw`, as it came. Binary ones are broadcasts. */
+/** One frame from the server: its five parts, `raw`, as it came, and the `text` that it came as. Binary ones are broadcasts. */
 export function decode(data, isBinary) {
   if (isBinary) return decodeBroadcast(data)
-  const raw = JSON.parse(data.toString())
-  if (!Array.isArray(raw)) return { joinRef: undefined, ...pick(raw), raw, binary: false }
+  const text = data.toString()
+  const raw = JSON.parse(text)
+  if (!Array.isArray(raw)) return { joinRef: undefined, ...pick(raw), raw, text, binary: false }
   const [joinRef, ref, topic, event, payload] = raw
-  return { joinRef, ref, topic, event, payload, raw, binary: false }
+  return { joinRef, ref, topic, event, payload, raw, text, binary: false }
 }
 
 const pick = ({ ref, topic, event, payload }) => ({ ref, topic, event, payload })
