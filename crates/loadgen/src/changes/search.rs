@@ -16,8 +16,8 @@ use std::time::Duration;
 const P99_MAX_MS: f64 = 1000.0;
 /// How much longer than the writing it may take until everything arrived.
 const BEHIND_MAX: f64 = 1.05;
-/// And how much longer in any case: one batch may be on its way.
-const BEHIND: Duration = Duration::from_millis(50);
+/// And how much longer in any case: what shares the cores may have had them when the last rows were written.
+const BEHIND: Duration = Duration::from_millis(250);
 /// The share of a rate that is written where the database does not bound it.
 const WRITTEN: f64 = 0.95;
 const STEP: f64 = 1.5;
