@@ -112,6 +112,7 @@ fn table() -> Table {
             shape: Shape::Scalar,
         }),
         in_primary_key: name == "n",
+        generated: None,
     };
     Table {
         oid: 7,

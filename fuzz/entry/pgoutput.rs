@@ -56,6 +56,7 @@ fn mapping(relations: &RelationCache, oid: u32) -> Option<Mapping> {
         name: column.name.clone(),
         r#type: shaped(column.type_oid),
         in_primary_key: column.is_key,
+        generated: None,
     });
     let table = Table {
         oid,

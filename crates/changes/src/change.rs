@@ -47,6 +47,18 @@ pub struct RowChange<'a> {
     old: Row<'a>,
 }
 
+/// A row whose generated columns are computed: name, type and text of every other column.
+pub type KnownValues<'a> = Vec<(&'a str, &'a Type, Option<&'a str>)>;
+
+/// What generated columns are computed from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Uncomputed<'a> {
+    /// The row as it is now.
+    pub new: Option<KnownValues<'a>>,
+    /// The row as it was.
+    pub old: Option<KnownValues<'a>>,
+}
+
 /// A row's tuple has not as many values as the relation has columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a row of {values} values in a relation of {columns} columns")]
@@ -182,6 +194,51 @@ impl<'a> RowChange<'a> {
                 Cell::Absent => None,
             })
             .collect()
+    }
+
+    /// Rows of which the database has to compute the generated columns, as far as the stream does not bring them: the values
+    /// of all other columns, `None` for NULL. Of a row the log does not tell enough of, nothing can be computed.
+    pub fn uncomputed(&self) -> Uncomputed<'a> {
+        let computed: Vec<usize> = self.mapping.computed().map(|(at, _, _)| at).collect();
+        if computed.is_empty() {
+            return Uncomputed::default();
+        }
+        let values = |cell: &dyn Fn(usize) -> Cell<'a>| {
+            let columns = self.mapping.columns();
+            let values = columns.filter(|(at, _, _)| !computed.contains(at));
+            let values = values.map(|(at, column, _)| match cell(at) {
+                Cell::Text(text) => Some((&*column.name, &*column.r#type, Some(text))),
+                Cell::Null => Some((&*column.name, &*column.r#type, None)),
+                Cell::Absent => None,
+            });
+            values.collect::<Option<Vec<_>>>()
+        };
+        let new = match self.action {
+            Action::Delete => None,
+            Action::Insert | Action::Update => values(&|at| match self.new.cell(at) {
+                Cell::Absent => self.old.cell(at),
+                known => known,
+            }),
+        };
+        Uncomputed {
+            new,
+            old: values(&|at| self.old.cell(at)),
+        }
+    }
+
+    /// Takes in what the database has computed: for each of [`Mapping::computed`] its text, `None` for NULL.
+    pub fn take_computed(
+        &mut self,
+        new: Option<&'a [Option<Box<str>>]>,
+        old: Option<&'a [Option<Box<str>>]>,
+    ) {
+        for (row, computed) in [(&mut self.new, new), (&mut self.old, old)] {
+            for ((at, _, _), text) in self.mapping.computed().zip(computed.into_iter().flatten()) {
+                if let Some(cell) = row.0.get_mut(at) {
+                    *cell = text.as_deref().map_or(Cell::Null, Cell::Text);
+                }
+            }
+        }
     }
 
     /// Whether only the small values are to be sent. What is measured is the text of all values of the new and the old

@@ -28,7 +28,7 @@ pub mod value;
 pub use audience::{Check, Match, Member, NumberedBinding};
 pub use binding::{Binding, BindingRefused, EventFilter};
 pub use catalog::Catalog;
-pub use change::{Action, CHANGE_BYTES_MAX, RowChange, RowMismatch};
+pub use change::{Action, CHANGE_BYTES_MAX, KnownValues, RowChange, RowMismatch, Uncomputed};
 pub use filter::{Condition, Operator};
 pub use mapping::Mapping;
 pub use pattern::NamePattern;

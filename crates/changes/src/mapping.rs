@@ -114,6 +114,16 @@ impl Mapping {
         &self.primary_key
     }
 
+    /// Positions of the generated columns the stream does not bring, with what they are generated as.
+    pub fn computed(&self) -> impl Iterator<Item = (usize, &Column, &str)> {
+        let columns = self.table.columns.iter().enumerate();
+        columns.filter_map(|(at, column)| {
+            let expression = column.generated.as_deref()?;
+            let is_streamed = self.positions.contains(&Some(at));
+            (!is_streamed).then_some((at, column, expression))
+        })
+    }
+
     /// The position in the table of a column of the relation.
     pub(crate) fn position(&self, in_relation: usize) -> Option<usize> {
         self.positions.get(in_relation).copied().flatten()

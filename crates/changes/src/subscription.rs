@@ -272,6 +272,11 @@ impl<K: Copy + Eq + Hash> SubscriptionIndex<K> {
         refused
     }
 
+    /// Whether anybody listens to a table, by its oid.
+    pub fn follows(&self, table: u32) -> bool {
+        self.audiences.contains_key(&table)
+    }
+
     /// What the database has to be asked before [`Self::matches`] can be believed, each question once and in no order.
     /// Nothing, unless somebody has a filter that memory cannot evaluate; and of those only what depends on it alone.
     pub fn questions(&self, change: &RowChange<'_>) -> Vec<Question> {

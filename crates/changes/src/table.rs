@@ -34,6 +34,8 @@ pub struct Column {
     pub r#type: Arc<Type>,
     /// It is part of the primary key.
     pub in_primary_key: bool,
+    /// What it is generated as, in SQL, with the table's other columns in it. The log has no value of it.
+    pub generated: Option<Box<str>>,
 }
 
 /// A type as far as its values have to be understood.

@@ -19,6 +19,7 @@ pub(crate) fn table(name: &str, columns: &str) -> Table {
             name: name.trim_end_matches('!').into(),
             r#type: scalar(type_name),
             in_primary_key: name.ends_with('!'),
+            generated: None,
         }
     };
     Table {

@@ -17,6 +17,7 @@
 //!   role, no transaction.
 
 mod authorization;
+mod computed;
 mod conditions;
 mod connect;
 mod error;
@@ -33,12 +34,14 @@ mod publication;
 mod quote;
 pub mod rows;
 mod script;
+mod settled;
 mod slots;
 mod snapshot;
 mod viewer;
 pub mod visibility;
 
 pub use authorization::{Asked, Grants, Questions, Refusal};
+pub use computed::{Computation, Computed};
 pub use error::Error;
 pub use messages::{
     Broadcast, Dropped, MESSAGES_PUBLICATION, MessagePayload, REPLAY_MAX, Replayed, broadcast_of_row,

@@ -77,6 +77,8 @@ listed as materialized (
 ),
 columns as materialized (
   select l.oid as relid, a.attnum, a.attname, a.atttypid,
+    (select pg_get_expr(d.adbin, d.adrelid) from pg_attrdef d
+      where a.attgenerated <> '' and d.adrelid = a.attrelid and d.adnum = a.attnum) as generated,
     exists (
       select from pg_index i
       where i.indrelid = l.oid and i.indisprimary and a.attnum = any ((i.indkey::int2[])[0:i.indnkeyatts - 1])
@@ -104,7 +106,8 @@ select
       'replica_identity', l.relreplident,
       'columns', (
         select coalesce(json_agg(json_build_object(
-          'name', c.attname, 'type', c.atttypid::int8, 'in_primary_key', c.in_primary_key) order by c.attnum), '[]')
+          'name', c.attname, 'type', c.atttypid::int8, 'in_primary_key', c.in_primary_key,
+          'generated', c.generated) order by c.attnum), '[]')
         from columns c where c.relid = l.oid)
     ) order by l.nspname, l.relname), '[]') from listed l)::text as tables,
   (select coalesce(json_agg(json_build_object(
@@ -153,6 +156,7 @@ struct ColumnRow {
     name: Box<str>,
     r#type: u32,
     in_primary_key: bool,
+    generated: Option<Box<str>>,
 }
 
 #[derive(Deserialize)]
@@ -192,6 +196,7 @@ fn read_tables(tables: &str, types: &str) -> Result<Vec<Table>, Error> {
                 name: column.name,
                 r#type: types.build(column.r#type)?,
                 in_primary_key: column.in_primary_key,
+                generated: column.generated,
             })
         };
         Ok(Table {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tests::peer::Peer;
-use tests::stage::{Stage, all_of, next_record};
+use tests::stage::{Stage, all_of, next_change, next_record};
 
 #[tokio::test]
 async fn what_is_committed_after_the_join_reply_always_arrives() {
@@ -35,6 +35,35 @@ async fn an_altered_table_is_told_as_it_is_now() {
     stage.sql("revoke select on notes from anon; grant select (id, n) on notes to anon");
     stage.sql("insert into notes values (3, 'hidden', 3)");
     assert_eq!(next_record(&mut peer).await, json!({"id": 3, "n": 3}));
+}
+
+#[tokio::test]
+async fn generated_columns_are_computed_and_can_be_filtered_by() {
+    let parcels = "create table parcels (id bigint primary key, net integer, label text,
+          gross integer generated always as (net * 2) stored,
+          shown text generated always as (upper(label) || ' \u{fc}') stored);
+        alter table parcels replica identity full; grant select on parcels to anon;
+        alter publication supabase_realtime add table parcels";
+    let stage = Stage::with(&[], parcels);
+    let heavy = json!({"event": "*", "schema": "public", "table": "parcels", "filter": "gross=gt.10"});
+    let (mut peer, notice) = stage.follow("realtime:parcels", heavy).await;
+    assert_eq!(notice["status"], "ok", "{notice}");
+    stage.sql("insert into parcels values (1, 3, 'light'), (2, 6, 'it''s \\ heavy'), (3, 7, null)");
+    assert_eq!(
+        next_record(&mut peer).await,
+        json!({"id": 2, "net": 6, "label": "it's \\ heavy", "gross": 12, "shown": "IT'S \\ HEAVY \u{fc}"})
+    );
+    assert_eq!(
+        next_record(&mut peer).await,
+        json!({"id": 3, "net": 7, "label": null, "gross": 14, "shown": null})
+    );
+    stage.sql("update parcels set net = 8 where id = 3; delete from parcels where id = 3");
+    let update = next_change(&mut peer).await;
+    assert_eq!(
+        (&update["record"]["gross"], &update["old_record"]["gross"]),
+        (&json!(16), &json!(14))
+    );
+    assert_eq!(next_change(&mut peer).await["old_record"]["gross"], 16);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use changes::Question;
 use database::visibility::Answers;
-use database::{Error, Snapshot};
+use database::{Computation, Computed, Error, Snapshot};
 use tokio::sync::Notify;
 use tracing::{debug, warn};
 
@@ -24,6 +24,8 @@ pub(super) enum Answered {
     Catalog(Reading),
     /// Whether conditions hold.
     Conditions(Vec<(Question, Option<bool>)>),
+    /// The generated columns of the row that is next.
+    Computed(Computed),
     /// Who sees the rows of the round.
     Visibility(Answers),
 }
@@ -64,6 +66,24 @@ impl Feed {
                         return Answered::Conditions(questions.into_iter().zip(answers).collect());
                     }
                     Err(error) => pause.after("filters cannot be evaluated", &error).await,
+                }
+            }
+        })
+    }
+
+    /// Asks for the generated columns of a row.
+    pub(super) fn ask_computed(&self, computation: Computation) -> Asking {
+        let (pool, trouble) = (self.pool.clone(), self.trouble.clone());
+        Box::pin(async move {
+            let mut pause = Pause::new(trouble);
+            loop {
+                match pool.compute(&computation).await {
+                    Ok(computed) => return Answered::Computed(computed),
+                    Err(Error::Statement(error)) => {
+                        warn!(%error, "generated columns cannot be computed: they are missing");
+                        return Answered::Computed(Computed::default());
+                    }
+                    Err(error) => pause.after("generated columns cannot be computed", &error).await,
                 }
             }
         })

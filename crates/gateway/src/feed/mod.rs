@@ -166,6 +166,7 @@ pub(crate) fn new(
         round: Round::default(),
         trouble: Arc::default(),
         asking: None,
+        computed: None,
         subscribers: Subscribers::new(),
         outgoing: Outgoing::new(ports.clone(), figures.clone()),
         messages: Messages::new(hub, tenant.limits.payload_bytes_max(), figures.clone()),

@@ -20,7 +20,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use database::{Broadcast, Pool};
+use database::{Broadcast, Computed, Pool};
 use session::{ChangesOutcome, Completion};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -62,6 +62,8 @@ pub(super) struct Feed {
     pub(super) trouble: Arc<Notify>,
     /// What the database is asked while the stream waits.
     pub(super) asking: Option<Asking>,
+    /// The generated columns of the row that is taken next, if they had to be asked for.
+    pub(super) computed: Option<Computed>,
     pub(super) subscribers: Subscribers,
     pub(super) outgoing: Outgoing,
     pub(super) messages: Messages,
@@ -198,6 +200,7 @@ impl Feed {
             }
             Err(error) => {
                 self.round.give_up();
+                self.computed = None;
                 self.backlog = Backlog::default();
                 self.link.give_up(&error);
             }
@@ -220,6 +223,7 @@ impl Feed {
         match answered {
             Answered::Catalog(reading) => self.adopt(reading),
             Answered::Conditions(answers) => self.subscribers.learn(answers),
+            Answered::Computed(computed) => self.computed = Some(computed),
             Answered::Visibility(answers)
                 if Some(&answers.version) != self.subscribers.reading.version.as_ref() =>
             {

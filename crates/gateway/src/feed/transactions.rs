@@ -11,7 +11,7 @@ use changes::pgoutput::{self, Begin, Insert, LogicalMessage};
 use changes::{
     Catalog, Mapping, Relation, RelationCache, RelationCacheFull, RowChange, RowMismatch, Timestamp,
 };
-use database::Broadcast;
+use database::{Broadcast, Computation};
 use tracing::{info, warn};
 
 use super::asking::Asking;
@@ -216,13 +216,26 @@ impl Feed {
                 Some(self.ask_catalog(self.transactions.described_in(relation)))
             }
             Prepared::Read(mapping, begin) => {
-                let change = match message {
+                let computed = self.computed.take();
+                let mut change = match message {
                     LogicalMessage::Insert(insert) => RowChange::insert(&mapping, &begin, insert)?,
                     LogicalMessage::Update(update) => RowChange::update(&mapping, &begin, update)?,
                     LogicalMessage::Delete(delete) => RowChange::delete(&mapping, &begin, delete)?,
                     _ => return Ok(None),
                 };
-                self.take_change(&change, begin.xid)
+                match (&computed, self.computation(&mapping, &change)) {
+                    (None, Some(computation)) => Some(self.ask_computed(computation)),
+                    (computed, _) => {
+                        if let Some(computed) = computed {
+                            change.take_computed(computed.new.as_deref(), computed.old.as_deref());
+                        }
+                        let asking = self.take_change(&change, begin.xid);
+                        if asking.is_some() {
+                            self.computed = computed.clone();
+                        }
+                        asking
+                    }
+                }
             }
         };
         if asking.is_none() {
@@ -241,6 +254,14 @@ impl Feed {
     fn broadcast_in(&self, insert: &Insert<'_>) -> Option<Broadcast> {
         let described = self.transactions.messages.get(&insert.relation)?;
         self.messages.read(described, insert)
+    }
+
+    /// What has to be computed of a row before it is told: its generated columns, which the log does not have.
+    fn computation(&self, mapping: &Mapping, change: &RowChange<'_>) -> Option<Computation> {
+        if !self.subscribers.index.follows(mapping.table().oid) || mapping.computed().next().is_none() {
+            return None;
+        }
+        Computation::of(mapping, &change.uncomputed())
     }
 
     fn prepare(&mut self, relation: u32) -> Result<Prepared, Unreadable> {
