@@ -3,11 +3,7 @@
 //! It sends exactly what it is told, well-formed or not, and shows what comes back: refused handshakes with their answer,
 //! pongs, close codes, the end without one. Frames are read by a task per connection into a bounded queue, so nothing is
 //! lost when a caller stops waiting. TLS, reconnecting, heartbeats and the meaning of messages are not here.
-//!
-//! [`binary`] knows the layouts of binary messages, written from their description and not shared with the server, so
-//! that a mistake there is not repeated here.
 
-pub mod binary;
 mod connection;
 mod endpoint;
 mod http;

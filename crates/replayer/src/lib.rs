@@ -15,7 +15,6 @@ mod schedule;
 mod statements;
 mod target;
 mod token;
-mod view;
 
 pub use deviations::{Deviation, Deviations, DeviationsError, Judgement};
 pub use fixtures::{PrepareError, prepare_database, prepare_databases, profile_settings};

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use client::{Connection, Received};
 use tokio::time::{Instant, timeout_at};
-use transcript::{Arrived, Conversation, Ending, Frame};
-
-use crate::view::view;
+use transcript::{Arrived, Conversation, Ending, Frame, view};
 
 pub(crate) struct Link {
     name: String,

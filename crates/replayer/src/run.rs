@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use client::binary::{Encoding, UserBroadcast};
 use client::{Answer, Opening, Request};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::{Instant, sleep, timeout};
+use transcript::binary::{Encoding, UserBroadcast};
 use transcript::{
     Action, AnyOrder, Arrived, Bindings, Body, Conversation, Ending, Environment, Expansion, Expectation,
     ExpectedAnswer, Failure, Frame, HttpCall, Matcher, Mismatch, Number, Numbers, Offer, Open, Outgoing,
@@ -252,7 +252,7 @@ impl Replay<'_> {
                 let arrived = match frame {
                     Frame::Text => Arrived::text(bytes),
                     Frame::Binary => Arrived::Binary {
-                        view: crate::view::view(bytes),
+                        view: transcript::view(bytes),
                         bytes: bytes.clone(),
                     },
                 };

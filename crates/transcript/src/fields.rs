@@ -125,7 +125,8 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn from_hex(text: &str) -> Option<Vec<u8>> {
+/// A hexadecimal text as bytes.
+pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u8> = text
         .chars()
         .map(|digit| u8::try_from(digit.to_digit(16)?).ok())

@@ -5,8 +5,9 @@
 //! mismatch with the conversation that led to it. The format is `protocol-spec/transcripts/FORMAT.md`.
 //!
 //! What is not here: no socket, no clock (the caller says what time it is), no signing of tokens ([`Token`] is what is
-//! to be signed), no knowledge of binary frames (the caller brings their decoded form).
+//! to be signed). [`binary`] and [`view`] know the layouts of binary messages, on their own account.
 
+pub mod binary;
 mod capture;
 mod explain;
 mod fields;
@@ -19,6 +20,7 @@ mod order;
 mod placeholder;
 mod step;
 mod token;
+mod view;
 
 pub use explain::{Conversation, Failure, LISTED_ENTRIES_MAX, Mismatch};
 pub use format::{FormatError, Transcript};
@@ -33,3 +35,4 @@ pub use step::{
     Push, Query, SqlCall, Step,
 };
 pub use token::{Algorithm, KeySource, Token, claims_at};
+pub use view::{bytes_of_view, view};

@@ -1,10 +1,12 @@
-//! Binary messages as transcripts show them. Source: FORMAT.md, "Steps", on `view`.
+//! Binary messages as transcripts show them, and back. Source: FORMAT.md, "Steps", on `view`.
 
-use client::binary::{BinaryMessage, Encoding, UserBroadcast};
-use transcript::Value;
+use crate::binary::{BinaryMessage, Encoding, UserBroadcast};
+use crate::explain::hex;
+use crate::fields::from_hex;
+use crate::json::Value;
 
 /// The decoded form; `None` if it is no binary message.
-pub(crate) fn view(bytes: &[u8]) -> Option<Value> {
+pub fn view(bytes: &[u8]) -> Option<Value> {
     let members = match BinaryMessage::decode(bytes)? {
         BinaryMessage::Push {
             join_ref,
@@ -16,7 +18,7 @@ pub(crate) fn view(bytes: &[u8]) -> Option<Value> {
             ("join_ref", join_ref.into()),
             ("topic", topic.into()),
             ("event", event.into()),
-            ("data", hex(payload)),
+            ("data", hex(payload).as_str().into()),
         ],
         BinaryMessage::Reply {
             join_ref,
@@ -30,7 +32,7 @@ pub(crate) fn view(bytes: &[u8]) -> Option<Value> {
             ("ref", reference.into()),
             ("topic", topic.into()),
             ("status", status.into()),
-            ("data", hex(payload)),
+            ("data", hex(payload).as_str().into()),
         ],
         BinaryMessage::Broadcast {
             topic,
@@ -40,7 +42,7 @@ pub(crate) fn view(bytes: &[u8]) -> Option<Value> {
             ("kind", "broadcast".into()),
             ("topic", topic.into()),
             ("event", event.into()),
-            ("data", hex(payload)),
+            ("data", hex(payload).as_str().into()),
         ],
         BinaryMessage::UserBroadcastPush {
             join_ref,
@@ -84,7 +86,7 @@ fn of_broadcast(broadcast: &UserBroadcast<'_>) -> Vec<(&'static str, Value)> {
         }
         Encoding::Binary => {
             members.push(("encoding", "binary".into()));
-            members.push(("payload", hex(broadcast.payload)));
+            members.push(("payload", hex(broadcast.payload).as_str().into()));
         }
     }
     members
@@ -97,17 +99,75 @@ fn json_or_text(bytes: &[u8], json: &'static str, text: &'static str) -> (&'stat
     }
 }
 
-fn hex(bytes: &[u8]) -> Value {
-    Value::text(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+/// The message whose decoded form this is, without placeholders; `None` if it is none, or a header field exceeds 255
+/// bytes.
+pub fn bytes_of_view(view: &Value) -> Option<Vec<u8>> {
+    let text = |name| match view.get(name) {
+        None => Some(""),
+        Some(value) => value.as_str(),
+    };
+    let data = || from_hex(text("data")?);
+    let broadcast = || {
+        let meta = json_or_text_of(view, "meta", "meta_text")?;
+        let (encoding, payload) = match text("encoding")? {
+            "json" => (Encoding::Json, json_or_text_of(view, "payload", "payload_text")?),
+            "binary" => (Encoding::Binary, from_hex(text("payload")?)?),
+            _ => return None,
+        };
+        Some((meta, encoding, payload))
+    };
+    let (join_ref, reference, topic) = (text("join_ref")?, text("ref")?, text("topic")?);
+    let event = text("event")?;
+    match text("kind")? {
+        "push" => headed(0, &[join_ref, topic, event], &data()?),
+        "reply" => headed(1, &[join_ref, reference, topic, text("status")?], &data()?),
+        "broadcast" => headed(2, &[topic, event], &data()?),
+        kind @ ("user_broadcast_push" | "user_broadcast") => {
+            let (meta, encoding, payload) = broadcast()?;
+            let broadcast = UserBroadcast {
+                topic,
+                event,
+                meta: &meta,
+                encoding,
+                payload: &payload,
+            };
+            if kind == "user_broadcast" {
+                broadcast.broadcast()
+            } else {
+                broadcast.push(join_ref, reference)
+            }
+        }
+        _ => None,
+    }
+}
+
+fn json_or_text_of(view: &Value, json: &str, text: &str) -> Option<Vec<u8>> {
+    match (view.get(json), view.get(text)) {
+        (Some(json), _) => Some(json.to_string().into_bytes()),
+        (None, Some(text)) => Some(text.as_str()?.as_bytes().to_vec()),
+        (None, None) => Some(Vec::new()),
+    }
+}
+
+fn headed(kind: u8, fields: &[&str], payload: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = vec![kind];
+    for field in fields {
+        bytes.push(u8::try_from(field.len()).ok()?);
+    }
+    fields
+        .iter()
+        .for_each(|field| bytes.extend_from_slice(field.as_bytes()));
+    bytes.extend_from_slice(payload);
+    Some(bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Bindings, Environment, Matcher, Numbers};
     use std::collections::BTreeMap;
     use std::fs;
     use std::path::Path;
-    use transcript::{Bindings, Environment, Matcher, Numbers};
 
     fn shown(bytes: &[u8]) -> Option<String> {
         view(bytes).map(|view| view.to_string())
@@ -142,8 +202,22 @@ mod tests {
             ),
         ] {
             assert_eq!(shown(bytes).as_deref(), Some(view));
+            let back = bytes_of_view(&Value::parse(view).unwrap());
+            assert_eq!(back.as_deref(), Some(bytes), "{view}");
         }
         assert_eq!(shown(b"\xff"), None);
+        for none in [
+            r#"{"kind":"x"}"#,
+            r#"{"kind":"user_broadcast","encoding":"x"}"#,
+            "[]",
+        ] {
+            assert_eq!(bytes_of_view(&Value::parse(none).unwrap()), None, "{none}");
+        }
+        let push = b"\x03\x01\x01\x01\x01\0\x0112te7".as_slice();
+        assert_eq!(
+            view(push).and_then(|view| bytes_of_view(&view)).as_deref(),
+            Some(push)
+        );
     }
 
     /// Frames of the recordings are there as bytes and as somebody else decoded them.

@@ -1,5 +1,7 @@
 //! The layouts of binary messages. Source: `protocol-spec/wire.md`, "Binary frames".
 //!
+//! Written from that description and not shared with the server, so that a mistake there is not repeated here.
+//!
 //! One byte of kind, one byte of length for each header field, for user broadcasts one byte of encoding, then the
 //! fields and the payload without separators:
 //!
@@ -159,7 +161,16 @@ impl UserBroadcast<'_> {
             self.event.as_bytes(),
             self.meta,
         ];
-        let mut bytes = vec![3];
+        self.headed(3, &fields)
+    }
+
+    /// The message of kind 4; `None` if a header field exceeds 255 bytes.
+    pub fn broadcast(&self) -> Option<Vec<u8>> {
+        self.headed(4, &[self.topic.as_bytes(), self.event.as_bytes(), self.meta])
+    }
+
+    fn headed(&self, kind: u8, fields: &[&[u8]]) -> Option<Vec<u8>> {
+        let mut bytes = vec![kind];
         for field in fields {
             bytes.push(u8::try_from(field.len()).ok()?);
         }
