@@ -38,7 +38,7 @@ impl Messages {
     pub(super) fn read(&self, relation: &Relation, insert: &Insert<'_>) -> Option<Broadcast> {
         let column = |name: &str| {
             let at = relation.columns.iter().position(|column| &*column.name == name)?;
-            match insert.new.iter().nth(at)? {
+            match insert.new.get(at)? {
                 Value::Text(text) => Some(*text),
                 Value::Null | Value::UnchangedToast => None,
             }
