@@ -72,6 +72,18 @@ impl Backlog {
         Some(arrival)
     }
 
+    /// The messages that follow, up to the end of the connection.
+    pub(super) fn next_messages(&self) -> impl Iterator<Item = &Bytes> {
+        let messages = self.arrivals.iter().map(|arrival| match arrival {
+            Arrival::Piece(Piece {
+                content: Content::Message(data),
+                ..
+            }) => Some(data),
+            _ => None,
+        });
+        messages.map_while(|message| message)
+    }
+
     /// Puts messages that were taken back in front of all others, to be taken again. They are given in their order.
     pub(super) fn put_back(&mut self, pieces: impl DoubleEndedIterator<Item = Piece>) {
         for piece in pieces.rev() {

@@ -4,12 +4,12 @@
 //! policies, its place in the publication. The catalog is read again only then, and only if it was read before the
 //! transaction with the description could be seen.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use changes::pgoutput::{self, Begin, Insert, LogicalMessage};
 use changes::{
-    Catalog, Mapping, Relation, RelationCache, RelationCacheFull, RowChange, RowMismatch, Timestamp,
+    Catalog, Mapping, Question, Relation, RelationCache, RelationCacheFull, RowChange, RowMismatch, Timestamp,
 };
 use database::{Broadcast, Computation};
 use tracing::{info, warn};
@@ -277,14 +277,46 @@ impl Feed {
     }
 
     fn take_change(&mut self, change: &RowChange<'_>, xid: u32) -> Option<Asking> {
-        let questions = self.subscribers.unanswered(change);
+        let mut questions = self.subscribers.unanswered(change);
         if !questions.is_empty() {
+            self.look_ahead(&mut questions);
             return Some(self.ask_conditions(questions));
         }
         let mark = self.transactions.mark();
         self.subscribers
             .take_change(change, xid, mark, &mut self.round, &mut self.outgoing);
         None
+    }
+
+    /// Adds what will have to be asked about the rows that follow, as far as they can be read now: one question for many.
+    fn look_ahead(&self, questions: &mut Vec<Question>) {
+        let begin = self.transactions.place.begin;
+        let mut asked: HashSet<Question> = questions.iter().cloned().collect();
+        for data in self.backlog.next_messages().take(LOOK_AHEAD_MAX) {
+            let (Some(begin), Ok(message)) = (begin, pgoutput::decode(data)) else {
+                return;
+            };
+            let mapping = |relation: u32| self.transactions.mappings.get(&relation);
+            let change = match message {
+                // What it says may change how rows are read.
+                LogicalMessage::Relation(_) => return,
+                LogicalMessage::Insert(insert) => mapping(insert.relation)
+                    .and_then(|mapping| RowChange::insert(mapping, &begin, insert).ok()),
+                LogicalMessage::Update(update) => mapping(update.relation)
+                    .and_then(|mapping| RowChange::update(mapping, &begin, update).ok()),
+                LogicalMessage::Delete(delete) => mapping(delete.relation)
+                    .and_then(|mapping| RowChange::delete(mapping, &begin, delete).ok()),
+                _ => None,
+            };
+            for question in change
+                .iter()
+                .flat_map(|change| self.subscribers.unanswered(change))
+            {
+                if asked.insert(question.clone()) {
+                    questions.push(question);
+                }
+            }
+        }
     }
 
     /// Says who has to do without a change that was too large to be read.
@@ -301,3 +333,6 @@ impl Feed {
         }
     }
 }
+
+/// Messages that are looked at ahead when the database has to be asked about filters.
+const LOOK_AHEAD_MAX: usize = 512;
