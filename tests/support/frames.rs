@@ -19,7 +19,12 @@ pub fn read(frame: &Frame) -> Value {
     }
 }
 
-fn read_binary(payload: &[u8]) -> Value {
+/// As [`read`], of the payload of a binary frame.
+///
+/// # Panics
+///
+/// If it is one that no client understands.
+pub fn read_binary(payload: &[u8]) -> Value {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("header fields are UTF-8");
     match *payload {
         [4, topic, event, meta, encoding, ref rest @ ..] => {

@@ -6,6 +6,8 @@ use auth::Secret;
 use client::{Connection, Endpoint, Opening, Received};
 use serde_json::{Map, Value, json};
 
+use crate::frames;
+
 /// How long an awaited frame may take.
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -96,6 +98,41 @@ impl Peer {
             Received::Text(text) => serde_json::from_slice(&text).expect("the server sends JSON"),
             other => panic!("a text frame was expected: {other:?}"),
         }
+    }
+
+    /// The next frame, as [`frames::read`] shows it.
+    ///
+    /// # Panics
+    ///
+    /// If none comes.
+    pub async fn next_of_any_kind(&mut self) -> Value {
+        match self.receive().await {
+            Received::Text(text) => serde_json::from_slice(&text).expect("the server sends JSON"),
+            Received::Binary(bytes) => frames::read_binary(&bytes),
+            other => panic!("a frame was expected: {other:?}"),
+        }
+    }
+
+    /// Asks to join with a token of its own and a reference; the answer is still to come.
+    ///
+    /// # Panics
+    ///
+    /// If the connection is gone.
+    pub async fn ask_to_join(&mut self, reference: &str, topic: &str, config: Value, token: &str) {
+        let payload = json!({"config": config, "access_token": token});
+        self.send(&json!([reference, reference, topic, "phx_join", payload]))
+            .await;
+    }
+
+    /// Proves that nothing has come but for what has been read: a heartbeat is answered next.
+    ///
+    /// # Panics
+    ///
+    /// If something else comes.
+    pub async fn hears_nothing(&mut self) {
+        self.send(&json!([null, "hb", "phoenix", "heartbeat", {}])).await;
+        let next = self.next_of_any_kind().await;
+        assert_eq!(next[1], "hb", "{next}");
     }
 
     /// The next frame of that event, whatever comes before it.

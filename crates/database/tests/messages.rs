@@ -1,5 +1,7 @@
 //! Messages that are asked for again.
 
+use std::time::Duration;
+
 use database::{DAYS_AHEAD, Error, KEEP_HOURS, MessagePayload, Pool, Replayed, Set, migrate};
 use pgcluster::TestCluster;
 
@@ -167,5 +169,41 @@ async fn without_the_table_the_server_says_so() {
     assert!(
         matches!(&error, Error::Statement(server) if server.sqlstate == "42P01"),
         "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn only_a_commit_under_way_is_waited_for() {
+    let database = Database::set_up("replay_settled").await;
+    let moment = Duration::from_millis(50);
+    let settled = || database.pool.messages_settled(moment);
+    assert_eq!(settled().await, Ok(true));
+    let insert = "insert into realtime.messages (topic, extension) values ('a', 'broadcast')";
+    let dsn = database.cluster.superuser_dsn(database.name);
+    let (client, connection) = tokio_postgres::connect(&dsn, tokio_postgres::NoTls)
+        .await
+        .expect("a server");
+    tokio::spawn(connection);
+    client
+        .batch_execute(&format!("begin; {insert}"))
+        .await
+        .expect("valid SQL");
+    assert_eq!(settled().await, Ok(true), "it waits for its client");
+    let busy = client.batch_execute("do $$ begin loop end loop; end $$");
+    tokio::select! {
+        biased;
+        ended = busy => panic!("it has no end: {ended:?}"),
+        settled = async {
+            let is_busy = "select count(*) from pg_stat_activity where query like 'do %' and state = 'active'";
+            while database.sql(is_busy) == "0" {
+                tokio::task::yield_now().await;
+            }
+            settled().await
+        } => assert_eq!(settled, Ok(false), "it may be committing"),
+    }
+    database.sql("select pg_terminate_backend(pid) from pg_stat_activity where query like 'do %'");
+    assert_eq!(
+        database.pool.messages_settled(Duration::from_secs(30)).await,
+        Ok(true)
     );
 }

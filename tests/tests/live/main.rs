@@ -4,6 +4,7 @@ mod changes;
 mod explain;
 mod filters;
 mod metrics;
+mod private;
 mod restarts;
 mod row_security;
 mod shutdown;

@@ -25,12 +25,13 @@ use session::{AuthorizeFailure, Grants};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::Command;
 use super::cache::Cache;
 use super::janitor::Janitor;
 use super::question::{Answer, Asker, Question};
+use super::replay::Replays;
 use crate::config::PrivateConfig;
 use crate::worker::mail::Ports;
 
@@ -49,7 +50,7 @@ pub(super) struct Doorkeeper {
     batches: JoinSet<Batch>,
     batches_max: usize,
     slow_batches: usize,
-    replays: JoinSet<()>,
+    replays: Replays,
     /// Whether the last batch found no database.
     is_unreachable: bool,
     /// When to look for connections that are not needed.
@@ -87,6 +88,7 @@ impl Doorkeeper {
         ports: Arc<Ports>,
     ) -> Self {
         Self {
+            replays: Replays::new(tenant.clone(), pool.clone(), ports.clone()),
             tenant,
             pool,
             janitor,
@@ -98,7 +100,6 @@ impl Doorkeeper {
             batches: JoinSet::new(),
             batches_max: config.pool_size.get(),
             slow_batches: 0,
-            replays: JoinSet::new(),
             is_unreachable: false,
             look_for_unused: None,
         }
@@ -117,16 +118,13 @@ impl Doorkeeper {
                     for command in arrived.drain(..) {
                         match command {
                             Command::Ask(question, asker) => self.admit(question, asker),
-                            Command::Replay(replay) => {
-                                let (tenant, pool, ports) = (self.tenant.clone(), self.pool.clone(), self.ports.clone());
-                                self.replays.spawn(replay.serve(tenant, pool, ports));
-                            }
+                            Command::Replay(replay) => self.replays.push(replay),
                             Command::Stop => return,
                         }
                     }
                 }
                 Some(batch) = self.batches.join_next() => self.settle(batch),
-                Some(_) = self.replays.join_next() => self.note_use(),
+                () = self.replays.advance() => self.note_use(),
                 () = until(next_end) => self.give_up_waiting(),
                 () = until(self.look_for_unused) => self.close_unused(),
             }
@@ -253,6 +251,7 @@ async fn ask(
     is_slow: bool,
 ) -> Batch {
     janitor.tried().await;
+    debug!(tenant, questions = %questions.len(), "policies are asked");
     let mut answers = match answers(pool, &questions).await {
         Ok(answers) => answers,
         Err(reason) => {
