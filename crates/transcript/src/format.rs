@@ -42,40 +42,25 @@ impl Transcript {
     ///
     /// # Errors
     ///
-    /// The first line that says something unknown, or says it in the wrong place.
+    /// The first line that says something unknown, or says it in the wrong place. Whether the steps make sense one after
+    /// the other is not looked at, see [`Transcript::problems`].
     pub fn parse(file: &str, text: &str) -> Result<Self, FormatError> {
-        let at = |line: usize, reason: Reason| FormatError {
-            file: file.to_owned(),
+        let mut reader = Reader::new(file);
+        for line in text.lines() {
+            reader.line(line.as_bytes());
+        }
+        reader.form().map_err(|mut problems| problems.remove(0))
+    }
+
+    /// What makes no sense although each line is well-formed: connections that are not open, names that nothing is bound
+    /// to, tokens that the header does not have.
+    pub fn problems(&self) -> Vec<FormatError> {
+        let at = |(line, reason)| FormatError {
+            file: self.file.clone(),
             line,
             reason,
         };
-        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        let mut parsed = Vec::new();
-        for (index, line) in lines
-            .iter()
-            .enumerate()
-            .filter(|(_, line)| !line.trim().is_empty())
-        {
-            let number = index + 1;
-            parsed.push((
-                number,
-                Value::parse(line).map_err(|error| at(number, error.to_string()))?,
-            ));
-        }
-        let mut parsed = parsed.into_iter();
-        let (number, first) = parsed
-            .next()
-            .ok_or_else(|| at(1, "the header is missing".into()))?;
-        let header = Header::parse(&first).map_err(|reason| at(number, reason))?;
-        let steps = parsed
-            .map(|(number, value)| Step::parse(number, &value).map_err(|reason| at(number, reason)))
-            .collect::<Result<_, _>>()?;
-        Ok(Self {
-            file: file.to_owned(),
-            header,
-            steps,
-            lines,
-        })
+        crate::meaning::problems(self).into_iter().map(at).collect()
     }
 
     /// The text of a line, by its number from 1; empty if there is none.
@@ -86,6 +71,150 @@ impl Transcript {
             .map_or("", String::as_str)
     }
 }
+
+/// Reads a file a line at a time and collects everything that is wrong with it.
+///
+/// It sees lines without their line breaks and takes each as it comes, so whoever reads the file needs to hold one line,
+/// of at most [`LINE_BYTES_MAX`].
+///
+/// ```
+/// let mut reader = transcript::Reader::new("sleep.jsonl");
+/// reader.line(br#"{"transcript":1,"name":"sleep","area":"a","title":"t","shows":"s","vsn":[],"tenant":"main","takes_ms":5,"reference":{"server":"x","version":"1","commit":"c"}}"#);
+/// reader.line(br#"{"sleeep":5}"#);
+/// let problems = reader.finish().unwrap_err();
+/// assert!(problems[0].to_string().starts_with("sleep.jsonl:2: unknown step sleeep"));
+/// ```
+#[derive(Debug)]
+pub struct Reader {
+    file: String,
+    header: Option<Header>,
+    steps: Vec<Step>,
+    lines: Vec<String>,
+    problems: Vec<FormatError>,
+    /// What follows is not worth a look: this is something else than a transcript.
+    is_given_up: bool,
+}
+
+impl Reader {
+    /// Nothing read yet; `file` is the name of the file, for problems.
+    pub fn new(file: &str) -> Self {
+        Self {
+            file: file.to_owned(),
+            header: None,
+            steps: Vec::new(),
+            lines: Vec::new(),
+            problems: Vec::new(),
+            is_given_up: false,
+        }
+    }
+
+    /// Takes the next line, without its line break.
+    pub fn line(&mut self, bytes: &[u8]) {
+        if self.is_given_up {
+            return;
+        }
+        let number = self.lines.len() + 1;
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            self.is_given_up = true;
+            self.problem(
+                number,
+                "not UTF-8: a transcript is lines of JSON, this file is something else or damaged".into(),
+            );
+            return;
+        };
+        let text = text.strip_suffix('\r').unwrap_or(text);
+        self.lines.push(text.to_owned());
+        if text.trim().is_empty() {
+            return;
+        }
+        if let Err(reason) = self.parse(number, text) {
+            // Without a header nothing is known of what follows.
+            self.is_given_up = self.header.is_none();
+            self.problem(number, reason);
+        }
+    }
+
+    /// The reader has met a line it will not hold; nothing of the file is looked at any more.
+    pub fn line_too_long(&mut self) {
+        self.is_given_up = true;
+        self.problem(
+            self.lines.len() + 1,
+            format!("a line of more than {LINE_BYTES_MAX} bytes: no message is that long, so this is no transcript"),
+        );
+    }
+
+    /// The file is over.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it, of form and of meaning; at most [`PROBLEMS_MAX`].
+    pub fn finish(self) -> Result<Transcript, Vec<FormatError>> {
+        let transcript = self.form()?;
+        let problems = transcript.problems();
+        if problems.is_empty() {
+            Ok(transcript)
+        } else {
+            Err(problems)
+        }
+    }
+
+    fn form(mut self) -> Result<Transcript, Vec<FormatError>> {
+        match self.header.take() {
+            Some(header) if self.problems.is_empty() => Ok(Transcript {
+                file: self.file,
+                header,
+                steps: self.steps,
+                lines: self.lines,
+            }),
+            header => {
+                if header.is_none() && self.problems.is_empty() {
+                    self.problem(1, "the header is missing: the file is empty".into());
+                }
+                Err(self.problems)
+            }
+        }
+    }
+
+    fn parse(&mut self, number: usize, text: &str) -> Result<(), Reason> {
+        let value = Value::parse(text).map_err(|error| {
+            let error = error.to_string();
+            if error.starts_with("EOF") {
+                format!("{error}: the line is cut off; copy or record the file again, or delete the line")
+            } else {
+                format!("no JSON: {error}")
+            }
+        })?;
+        match &self.header {
+            None => self.header = Some(Header::parse(&value)?),
+            Some(header) => {
+                let step = Step::parse(number, &value)?;
+                if step.at_ms.is_some() && header.version == 1 {
+                    return Err(
+                        "at_ms is not in version 1 of the format: write \"transcript\":2 in the header"
+                            .into(),
+                    );
+                }
+                self.steps.push(step);
+            }
+        }
+        Ok(())
+    }
+
+    fn problem(&mut self, line: usize, reason: Reason) {
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(FormatError {
+                file: self.file.clone(),
+                line,
+                reason,
+            });
+        }
+    }
+}
+
+/// Longest line that is read. Bytes.
+pub const LINE_BYTES_MAX: usize = 64 << 20;
+/// Problems of one file that are told.
+pub const PROBLEMS_MAX: usize = 100;
 
 #[cfg(test)]
 mod tests {
@@ -111,15 +240,25 @@ mod tests {
     #[test]
     fn errors_name_file_and_line() {
         for (text, shown) in [
-            (String::new(), "n.jsonl:1: the header is missing"),
-            ("{\"sleep\":1}".into(), "n.jsonl:1: transcript is missing"),
+            (
+                String::new(),
+                "n.jsonl:1: the header is missing: the file is empty",
+            ),
+            (
+                "{\"sleep\":1}".into(),
+                r#"n.jsonl:1: transcript is missing: the first line of a transcript is its header, {"transcript":1,"name":…}"#,
+            ),
             (
                 format!("{HEADER}\n{{\"sleep\":1,\"x\":2}}"),
                 "n.jsonl:2: unknown key x",
             ),
             (
                 format!("{HEADER}\n\n{{\"sleep\":1"),
-                "n.jsonl:3: EOF while parsing an object at column 10",
+                "n.jsonl:3: EOF while parsing an object at column 10: the line is cut off; copy or record the file again, or delete the line",
+            ),
+            (
+                format!("{HEADER}\n{{\"sleep\":1,\"at_ms\":2}}"),
+                "n.jsonl:2: at_ms is not in version 1 of the format: write \"transcript\":2 in the header",
             ),
         ] {
             assert_eq!(
@@ -127,5 +266,68 @@ mod tests {
                 shown
             );
         }
+    }
+
+    fn problems(lines: &[&[u8]]) -> Vec<String> {
+        let mut reader = Reader::new("n.jsonl");
+        lines.iter().for_each(|line| reader.line(line));
+        let problems = reader.finish().err().unwrap_or_default();
+        problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn every_line_that_is_wrong_is_told() {
+        let header = HEADER.as_bytes();
+        let told = problems(&[
+            header,
+            b"{\"sleep\":1}\r",
+            b"[1",
+            b"{\"jump\":1}",
+            b"",
+            b"{\"sleep\":x}",
+        ]);
+        let starts = [
+            "n.jsonl:3: EOF while parsing",
+            "n.jsonl:4: unknown step jump",
+            "n.jsonl:6: no JSON: expected value",
+        ];
+        assert_eq!(told.len(), starts.len(), "{told:?}");
+        for (told, start) in told.iter().zip(starts) {
+            assert!(told.starts_with(start), "{told}");
+        }
+        let many = vec![b"{}".as_slice(); PROBLEMS_MAX + 5];
+        assert_eq!(problems(&[vec![header], many].concat()).len(), PROBLEMS_MAX);
+    }
+
+    #[test]
+    fn something_else_than_a_transcript_is_told_once() {
+        for (lines, reason) in [
+            (
+                vec![b"\x1f\x8b\x08\0".as_slice(), b"\xff"],
+                "n.jsonl:1: not UTF-8: ",
+            ),
+            (
+                vec![b"#!/bin/sh".as_slice(), b"exit", b"exit"],
+                "n.jsonl:1: no JSON: ",
+            ),
+            (
+                vec![b"[]".as_slice(), b"[]"],
+                "n.jsonl:1: an object is expected, not an array",
+            ),
+            (
+                vec![HEADER.as_bytes(), b"\0\xff", b"\xff"],
+                "n.jsonl:2: not UTF-8: ",
+            ),
+        ] {
+            let told = problems(&lines);
+            assert!(told.len() == 1 && told[0].starts_with(reason), "{told:?}");
+        }
+        let mut reader = Reader::new("n.jsonl");
+        reader.line_too_long();
+        assert!(
+            reader.finish().unwrap_err()[0]
+                .to_string()
+                .starts_with("n.jsonl:1: a line of more than")
+        );
     }
 }

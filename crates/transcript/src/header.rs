@@ -6,12 +6,14 @@ use crate::fields::{Fields, Reason};
 use crate::json::Value;
 use crate::token::Token;
 
-/// The only format version there is.
-const FORMAT_VERSION: u64 = 1;
+/// The format versions there are. The second has times, see [`crate::Step::at_ms`].
+pub(crate) const FORMAT_VERSIONS: [u64; 2] = [1, 2];
 
 /// What the first line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
+    /// The version of the format, 1 or 2.
+    pub version: u64,
     /// The name of the file, without its ending.
     pub name: String,
     /// The topic area, such as `join`.
@@ -54,9 +56,13 @@ pub struct Reference {
 impl Header {
     pub(crate) fn parse(value: &Value) -> Result<Self, Reason> {
         let mut fields = Fields::of(value)?;
-        match fields.need_integer("transcript")? {
-            FORMAT_VERSION => {}
-            version => return Err(format!("format version {version} is unknown")),
+        let version = fields.need_integer("transcript").map_err(|reason| {
+            format!("{reason}: the first line of a transcript is its header, {{\"transcript\":1,\"name\":…}}")
+        })?;
+        if !FORMAT_VERSIONS.contains(&version) {
+            return Err(format!(
+                "format version {version} is unknown: 1 and 2 can be read; a newer program may know it"
+            ));
         }
         let mut jwt = BTreeMap::new();
         for (name, token) in fields.members("jwt")? {
@@ -66,6 +72,7 @@ impl Header {
             }
         }
         let header = Self {
+            version,
             name: fields.need_text("name")?.to_owned(),
             area: fields.need_text("area")?.to_owned(),
             title: fields.need_text("title")?.to_owned(),
@@ -156,10 +163,10 @@ mod tests {
         ] {
             assert_eq!(with(more).err(), Some(reason.into()));
         }
-        let version = Value::parse(&SMALLEST.replace("\"transcript\":1", "\"transcript\":2")).unwrap();
+        let version = Value::parse(&SMALLEST.replace("\"transcript\":1", "\"transcript\":3")).unwrap();
         assert_eq!(
             Header::parse(&version).err(),
-            Some("format version 2 is unknown".into())
+            Some("format version 3 is unknown: 1 and 2 can be read; a newer program may know it".into())
         );
     }
 }

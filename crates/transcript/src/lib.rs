@@ -8,6 +8,7 @@
 //! to be signed). [`binary`] and [`view`] know the layouts of binary messages, on their own account.
 
 pub mod binary;
+mod canonical;
 mod capture;
 mod explain;
 mod fields;
@@ -15,6 +16,7 @@ mod format;
 mod header;
 mod json;
 mod matcher;
+mod meaning;
 mod number;
 mod order;
 mod placeholder;
@@ -22,8 +24,9 @@ mod step;
 mod token;
 mod view;
 
+pub use canonical::canonical;
 pub use explain::{Conversation, Failure, LISTED_ENTRIES_MAX, Mismatch};
-pub use format::{FormatError, Transcript};
+pub use format::{FormatError, LINE_BYTES_MAX, PROBLEMS_MAX, Reader, Transcript};
 pub use header::{Header, Reference};
 pub use json::{DEPTH_MAX, JsonError, Value};
 pub use matcher::{Arrived, Matcher, POSSIBILITIES_MAX};

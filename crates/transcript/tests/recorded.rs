@@ -1,10 +1,9 @@
 //! The recorded conversations themselves.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use transcript::{Action, Transcript};
+use transcript::{Transcript, Value, canonical};
 
 /// How many there are.
 const COUNT: usize = 153;
@@ -57,27 +56,25 @@ fn every_file_is_in_the_index_under_its_area() {
 }
 
 #[test]
-fn connections_are_opened_before_they_are_used() {
+fn every_file_makes_sense() {
     for transcript in all() {
-        let mut opened = BTreeSet::new();
-        for step in &transcript.steps {
-            let used = match &step.action {
-                Action::Open(open) => {
-                    opened.insert(open.connection.as_str());
-                    continue;
-                }
-                Action::Send { connection, .. }
-                | Action::Receive { connection, .. }
-                | Action::Silence { connection, .. }
-                | Action::Close { connection, .. }
-                | Action::Closed { connection, .. } => connection,
-                Action::Http(_) | Action::Sql(_) | Action::Sleep { .. } => continue,
-            };
-            assert!(
-                opened.contains(used.as_str()),
-                "{}:{}",
-                transcript.file,
-                step.line
+        let problems: Vec<String> = transcript.problems().iter().map(ToString::to_string).collect();
+        assert!(problems.is_empty(), "{problems:#?}");
+    }
+}
+
+#[test]
+fn every_file_is_in_canonical_form() {
+    for transcript in all() {
+        let numbers = std::iter::once(1).chain(transcript.steps.iter().map(|step| step.line));
+        for number in numbers {
+            let line = transcript.line(number);
+            let value = Value::parse(line).unwrap();
+            assert_eq!(
+                line,
+                canonical(&value).to_string(),
+                "{}:{number}",
+                transcript.file
             );
         }
     }

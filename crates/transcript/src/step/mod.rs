@@ -14,6 +14,8 @@ pub struct Step {
     pub line: usize,
     /// What to do.
     pub action: Action,
+    /// When it happened in the recording, since its beginning; not in version 1. Milliseconds.
+    pub at_ms: Option<u64>,
     /// How long the reference took, a hint. Milliseconds.
     pub after_ms: Option<u64>,
     /// How long to wait at least before giving up. Milliseconds.

@@ -8,6 +8,7 @@ impl Step {
     pub(crate) fn parse(line: usize, value: &Value) -> Result<Self, Reason> {
         let mut fields = Fields::of(value)?;
         let kind = fields.first().ok_or("an empty object says nothing")?;
+        let at_ms = fields.integer("at_ms")?;
         let after_ms = fields.integer("after_ms")?;
         let timeout_ms = fields.integer("timeout_ms")?;
         let numbers = match fields.text("numbers")? {
@@ -52,6 +53,7 @@ impl Step {
         Ok(Self {
             line,
             action,
+            at_ms,
             after_ms,
             timeout_ms,
         })
@@ -289,11 +291,13 @@ mod tests {
 
     #[test]
     fn any_step_may_carry_hints() {
-        let hinted =
-            step(r#"{"sleep":5,"after_ms":1,"timeout_ms":2,"numbers":"exact","sample":{"any":"thing"}}"#);
+        let hinted = step(
+            r#"{"sleep":5,"at_ms":3,"after_ms":1,"timeout_ms":2,"numbers":"exact","sample":{"any":"thing"}}"#,
+        );
         let expected = Step {
             line: 7,
             action: Action::Sleep { ms: 5 },
+            at_ms: Some(3),
             after_ms: Some(1),
             timeout_ms: Some(2),
         };
