@@ -116,3 +116,28 @@ async fn channels_on_one_topic_share_a_frame_and_leaving_ends_the_changes() {
     leaves.send(&json!([null, "3", "phoenix", "heartbeat", {}])).await;
     assert_eq!(leaves.next().await[1], "3", "nothing came before the answer");
 }
+
+#[tokio::test]
+async fn joins_at_the_same_time_are_all_answered_at_once() {
+    let stage = Stage::with(&[], "");
+    for round in 0..10 {
+        let mut peers = Vec::new();
+        for _ in 0..4 {
+            peers.push(Peer::connect(stage.gateway.address()).await);
+        }
+        let topic = format!("realtime:round-{round}");
+        let join = json!(["1", "1", topic, "phx_join", {"config": {"postgres_changes": [all_of("notes")]}}]);
+        for peer in &mut peers {
+            peer.send(&join).await;
+        }
+        // Nothing else happens on the database: whoever is answered is so because it asked.
+        for mut peer in peers {
+            let answered =
+                tokio::time::timeout(std::time::Duration::from_secs(3), peer.next_of("phx_reply")).await;
+            assert_eq!(
+                answered.expect("an answer long before the next sign of life of the server")[4]["status"],
+                "ok"
+            );
+        }
+    }
+}

@@ -23,6 +23,8 @@ pub(super) struct Hold {
 #[derive(Debug)]
 struct Held {
     until: Instant,
+    /// The time is over; those who are being subscribed are waited for.
+    has_expired: bool,
     /// End of the log when the gateway started.
     log_end: Lsn,
     /// Something has come that may have to be told.
@@ -43,6 +45,7 @@ impl Hold {
             );
             self.held = Some(Held {
                 until: Instant::now() + window,
+                has_expired: false,
                 log_end,
                 has_changes: false,
             });
@@ -76,7 +79,7 @@ impl Hold {
         }
     }
 
-    /// When the time is over; never if nothing is held back. Cancel-safe.
+    /// Until the time is over; for ever if nothing is held back. Cancel-safe.
     pub(super) async fn over(&self) {
         match &self.held {
             Some(held) => sleep_until(held.until).await,
@@ -84,11 +87,30 @@ impl Hold {
         }
     }
 
-    /// The time is over.
+    /// The time is over. Those who are just being subscribed have a little more.
+    pub(super) fn expire(&mut self) {
+        match &mut self.held {
+            Some(held) if !held.has_expired => {
+                held.has_expired = true;
+                held.until = Instant::now() + GRACE;
+            }
+            _ => self.end(),
+        }
+    }
+
+    /// Whether only those are waited for who are just being subscribed.
+    pub(super) fn has_expired(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.has_expired)
+    }
+
+    /// Nobody is waited for any more.
     pub(super) fn end(&mut self) {
         self.held = None;
     }
 }
+
+/// How long subscriptions that are under way at the end may take.
+const GRACE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
@@ -111,8 +133,10 @@ mod tests {
         hold.start(Lsn::from(100));
         hold.see_message();
         hold.reach(Lsn::from(100));
-        assert!(hold.holds());
-        hold.end();
+        assert!(hold.holds() && !hold.has_expired());
+        hold.expire();
+        assert!(hold.holds() && hold.has_expired());
+        hold.expire();
         assert!(!hold.holds());
 
         let mut hold = Hold::new(window);

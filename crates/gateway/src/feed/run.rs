@@ -103,12 +103,18 @@ impl Feed {
                 () = self.trouble.notified() => self.link.break_off(),
                 piece = self.receipts.next() => self.link.acknowledge(&piece),
                 () = self.outgoing.relaxed() => {}
-                () = self.hold.over() => self.hold.end(),
+                () = self.hold.over() => self.hold.expire(),
                 () = patience(self.waiting_until) => self.refuse_waiting(),
                 () = patience(self.weigh_at) => self.weigh_slot(),
             }
-            self.serve_waiting(&mut commands);
             self.advance();
+            // After that, for what has been settled may let others come to their turn.
+            self.serve_waiting(&mut commands);
+            // Whoever has come back in time is waited for.
+            if self.hold.has_expired() && self.waiting.is_empty() && self.under_way.is_empty() {
+                self.hold.end();
+                self.advance();
+            }
             self.figures.subscriptions.set(self.subscribers.len() as u64);
             self.waiting_until = deadline(!self.waiting.is_empty(), self.waiting_until, PATIENCE);
             let is_stuck = self.link.is_durable() && self.backlog.is_full();
