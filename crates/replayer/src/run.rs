@@ -190,6 +190,8 @@ impl Replay<'_> {
                 sleep(Duration::from_millis(*ms)).await;
                 Ok(())
             }
+            // Of the server's side.
+            Action::Fault(_) => Ok(()),
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::fields::Reason;
 use crate::header::Header;
 use crate::json::Value;
-use crate::step::Step;
+use crate::step::{Action, Step};
 
 /// A conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,6 +194,11 @@ impl Reader {
                             .into(),
                     );
                 }
+                if matches!(step.action, Action::Fault(_)) && header.version == 1 {
+                    return Err(
+                        "faults are not in version 1 of the format: write \"transcript\":2 in the header".into(),
+                    );
+                }
                 self.steps.push(step);
             }
         }
@@ -255,6 +260,10 @@ mod tests {
             (
                 format!("{HEADER}\n\n{{\"sleep\":1"),
                 "n.jsonl:3: EOF while parsing an object at column 10: the line is cut off; copy or record the file again, or delete the line",
+            ),
+            (
+                format!("{HEADER}\n{{\"fault\":\"drop\"}}"),
+                "n.jsonl:2: faults are not in version 1 of the format: write \"transcript\":2 in the header",
             ),
             (
                 format!("{HEADER}\n{{\"sleep\":1,\"at_ms\":2}}"),

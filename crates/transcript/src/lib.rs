@@ -34,8 +34,8 @@ pub use number::Number;
 pub use order::{AnyOrder, Offer};
 pub use placeholder::{Bindings, Environment, Expansion, FILL_BYTES_MAX, Kind, PlaceholderError};
 pub use step::{
-    Action, Body, Ending, Expectation, Expected, ExpectedAnswer, Frame, HttpCall, Numbers, Open, Outgoing,
-    Push, Query, SqlCall, Step,
+    Action, Body, Ending, Expectation, Expected, ExpectedAnswer, Fault, FaultKind, Frame, HttpCall, Numbers,
+    Open, Outgoing, Push, Query, SqlCall, Step,
 };
 pub use token::{Algorithm, KeySource, Token, claims_at};
 pub use view::{bytes_of_view, view};

@@ -9,7 +9,7 @@ use crate::fields::Reason;
 use crate::format::Transcript;
 use crate::json::Value;
 use crate::placeholder::{Kind, Part, Placeholder, each_string, parts};
-use crate::step::{Action, Body, Expected, ExpectedAnswer, Open, Outgoing, Query, Step};
+use crate::step::{Action, Body, Expected, ExpectedAnswer, Fault, FaultKind, Open, Outgoing, Query, Step};
 
 /// The lines that make no sense, each with the reason.
 pub(crate) fn problems(transcript: &Transcript) -> Vec<(usize, Reason)> {
@@ -17,6 +17,7 @@ pub(crate) fn problems(transcript: &Transcript) -> Vec<(usize, Reason)> {
     let mut look = Look {
         tokens: header.jwt.keys().map(String::as_str).collect(),
         connections: BTreeMap::new(),
+        last_connection: None,
         bound: BTreeSet::new(),
         last_at_ms: 0,
         line: 1,
@@ -36,6 +37,8 @@ struct Look<'t> {
     tokens: BTreeSet<&'t str>,
     /// Connections that were opened, and the line that ended them.
     connections: BTreeMap<&'t str, Option<usize>>,
+    /// Of the step before.
+    last_connection: Option<&'t str>,
     bound: BTreeSet<(Kind, String)>,
     last_at_ms: u64,
     line: usize,
@@ -88,10 +91,12 @@ impl<'t> Look<'t> {
                 call.rows.iter().for_each(|rows| self.expects(rows));
             }
             Action::Sleep { .. } => {}
+            Action::Fault(fault) => self.fault(step.line, fault),
         }
     }
 
     fn open(&mut self, open: &'t Open) {
+        self.last_connection = Some(&open.connection);
         match &open.query {
             Query::Parameters(parameters) => self.sends_pairs(parameters),
             Query::Literal(text) => self.sends_text(text),
@@ -110,7 +115,19 @@ impl<'t> Look<'t> {
         }
     }
 
-    fn uses(&mut self, connection: &str) {
+    /// A fault is on the connection of the step before, unless it says another; some end it.
+    fn fault(&mut self, line: usize, fault: &'t Fault) {
+        let Some(connection) = fault.connection.as_deref().or(self.last_connection) else {
+            return self.problem("no step before says which connection this is about".into());
+        };
+        self.uses(connection);
+        if matches!(fault.kind, FaultKind::Drop | FaultKind::Close { .. }) {
+            self.connections.insert(connection, Some(line));
+        }
+    }
+
+    fn uses(&mut self, connection: &'t str) {
+        self.last_connection = Some(connection);
         match self.connections.get(connection) {
             Some(None) => {}
             Some(Some(line)) => self.problem(format!("connection {connection} ended in line {line}: open it again")),
@@ -234,6 +251,9 @@ mod tests {
             r#"{"closed":"a","code":1000,"at_ms":7}"#,
             r#"{"open":"b","refused":{"status":401}}"#,
             r#"{"open":"a"}"#,
+            r#"{"fault":"delay","ms":1}"#,
+            r#"{"fault":"close","code":1012,"on":"a"}"#,
+            r#"{"open":"a"}"#,
             r#"{"close":"a"}"#,
         ];
         assert_eq!(told(&good), [""; 0]);
@@ -269,6 +289,14 @@ mod tests {
             (
                 vec![r#"{"sleep":1,"at_ms":5}"#, r#"{"sleep":1,"at_ms":4}"#],
                 "n:3: at_ms 4 lies before",
+            ),
+            (
+                vec![r#"{"fault":"drop"}"#],
+                "n:2: no step before says which connection this is about",
+            ),
+            (
+                vec![r#"{"open":"a"}"#, r#"{"fault":"drop"}"#, r#"{"close":"a"}"#],
+                "n:4: connection a ended in line 3",
             ),
         ] {
             let told = told(&steps);

@@ -3,7 +3,10 @@
 //! Strings that may hold placeholders are kept as they are written; that each placeholder is known, and makes sense
 //! where it stands, was checked.
 
+mod fault;
 mod parse;
+
+pub use fault::{Fault, FaultKind};
 
 use crate::json::Value;
 
@@ -73,6 +76,8 @@ pub enum Action {
         /// How long. Milliseconds.
         ms: u64,
     },
+    /// Something goes wrong on purpose, when the server's side is played; nothing for a replay. Not in version 1.
+    Fault(Fault),
 }
 
 /// A handshake.

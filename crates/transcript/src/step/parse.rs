@@ -47,6 +47,7 @@ impl Step {
             "sleep" => Action::Sleep {
                 ms: fields.need_integer("sleep")?,
             },
+            "fault" => Action::Fault(Fault::parse(&mut fields)?),
             unknown => return Err(format!("unknown step {unknown}")),
         };
         fields.finish()?;
