@@ -74,6 +74,11 @@ impl Endpoint {
         }
     }
 
+    /// Host and port.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
     /// Opens a WebSocket at `target`, which is path and query as they are sent.
     ///
     /// # Errors

@@ -168,6 +168,7 @@ transcripts = ["whole", "line:7"]
             step: String::new(),
             problem: String::new(),
             mismatch: None,
+            contrast: Vec::new(),
             conversation: Conversation::default(),
         };
         outcome(name, Verdict::Failed(Box::new(failure)))
@@ -175,9 +176,11 @@ transcripts = ["whole", "line:7"]
 
     fn outcome(name: &str, verdict: Verdict) -> Outcome {
         Outcome {
+            file: name.into(),
             name: name.into(),
             area: "a".into(),
             verdict,
+            rewritten: None,
             took: Duration::ZERO,
         }
     }

@@ -8,7 +8,7 @@
 mod database;
 mod deviations;
 mod fixtures;
-mod link;
+pub mod load;
 mod outcome;
 mod run;
 mod schedule;
@@ -18,7 +18,7 @@ mod token;
 
 pub use deviations::{Deviation, Deviations, DeviationsError, Judgement};
 pub use fixtures::{PrepareError, prepare_database, prepare_databases, profile_settings};
-pub use outcome::{Outcome, Verdict};
-pub use schedule::{CONCURRENCY, replay};
+pub use outcome::{Outcome, Rewritten, Verdict};
+pub use schedule::{CONCURRENCY, Options, replay};
 pub use target::{Target, TargetError, Tenant};
 pub use token::{KeyRing, SignError};

@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use transcript::Transcript;
+use transcript::{Settings, Transcript};
 
 use crate::fixtures::KEYS;
-use crate::outcome::{Outcome, Verdict};
+use crate::outcome::{Outcome, Rewritten, Verdict};
 use crate::run::run;
 use crate::target::{Target, Tenant};
 use crate::token::KeyRing;
@@ -20,23 +20,52 @@ use crate::token::KeyRing;
 /// Chains that run at a time, unless told otherwise: most of a replay is waiting.
 pub const CONCURRENCY: usize = 16;
 
-/// Replays transcripts and tells what came of each, in the order they were given. Up to `concurrency` of them run at a
-/// time.
-pub async fn replay(transcripts: Vec<Transcript>, target: &Target, concurrency: usize) -> Vec<Outcome> {
+/// How transcripts are replayed.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Chains that run at a time.
+    pub concurrency: usize,
+    /// How each of them goes.
+    pub settings: Settings,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            concurrency: CONCURRENCY,
+            settings: Settings::default(),
+        }
+    }
+}
+
+/// Replays transcripts and tells what came of each, in the order they were given; `on_outcome` hears of each when it is
+/// over.
+pub async fn replay(
+    transcripts: Vec<Transcript>,
+    target: &Target,
+    options: Options,
+    on_outcome: &mut dyn FnMut(&Outcome),
+) -> Vec<Outcome> {
     let stage = Arc::new(Stage {
         target: target.clone(),
         keys: KeyRing::parse(KEYS).expect("the fixtures are part of this crate"),
-        permits: Semaphore::new(concurrency.max(1)),
+        permits: Semaphore::new(options.concurrency.max(1)),
+        settings: options.settings,
     });
+    let (sender, mut receiver) = mpsc::unbounded_channel();
     let mut chains = JoinSet::new();
     for chain in chains_of(assign(transcripts, target)) {
-        chains.spawn(run_chain(Arc::clone(&stage), chain));
+        chains.spawn(run_chain(Arc::clone(&stage), chain, sender.clone()));
     }
+    drop(sender);
     let mut outcomes = Vec::new();
-    while let Some(done) = chains.join_next().await {
-        match done {
-            Ok(of_chain) => outcomes.extend(of_chain),
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+    while let Some((position, outcome)) = receiver.recv().await {
+        on_outcome(&outcome);
+        outcomes.push((position, outcome));
+    }
+    while let Some(ended) = chains.join_next().await {
+        if let Err(error) = ended {
+            std::panic::resume_unwind(error.into_panic());
         }
     }
     outcomes.sort_by_key(|(position, _)| *position);
@@ -47,6 +76,7 @@ struct Stage {
     target: Target,
     keys: KeyRing,
     permits: Semaphore,
+    settings: Settings,
 }
 
 /// A transcript and the tenant it runs on, or why there is none.
@@ -56,13 +86,12 @@ struct Part {
     tenant: Result<Tenant, String>,
 }
 
-async fn run_chain(stage: Arc<Stage>, chain: Vec<Part>) -> Vec<(usize, Outcome)> {
+async fn run_chain(stage: Arc<Stage>, chain: Vec<Part>, outcomes: mpsc::UnboundedSender<(usize, Outcome)>) {
     let _permit = stage
         .permits
         .acquire()
         .await
         .expect("the semaphore is never closed");
-    let mut outcomes = Vec::new();
     for Part {
         position,
         transcript,
@@ -70,20 +99,31 @@ async fn run_chain(stage: Arc<Stage>, chain: Vec<Part>) -> Vec<(usize, Outcome)>
     } in chain
     {
         let begun = Instant::now();
+        let mut rewritten = None;
         let verdict = match tenant {
-            Ok(tenant) => run(&transcript, &tenant, &stage.target, &stage.keys).await,
+            Ok(tenant) => {
+                let (verdict, edits) =
+                    run(&transcript, &tenant, &stage.target, &stage.keys, stage.settings).await;
+                rewritten = (!edits.is_empty()).then(|| Rewritten {
+                    text: edits.apply(&transcript),
+                    lines: edits.len(),
+                });
+                verdict
+            }
             Err(reason) => Verdict::LeftOut(reason),
         };
         let took = begun.elapsed();
         let outcome = Outcome {
+            file: transcript.file,
             name: transcript.header.name,
             area: transcript.header.area,
             verdict,
+            rewritten,
             took,
         };
-        outcomes.push((position, outcome));
+        // Whoever listens waits for all chains.
+        let _ = outcomes.send((position, outcome));
     }
-    outcomes
 }
 
 /// Finds a tenant for each transcript. The first of a profile is for all that need none of their own.

@@ -7,9 +7,9 @@ use std::sync::atomic::Ordering;
 
 use auth::Secret;
 use pgcluster::TestCluster;
-use replayer::{Outcome, Target, Tenant, Verdict, prepare_database, replay};
+use replayer::{Options, Outcome, Target, Tenant, Verdict, prepare_database};
 use support::Server;
-use transcript::{Failure, Transcript};
+use transcript::{Failure, Pace, Settings, Transcript};
 
 const OPEN: &str = r#"{"open":"a","vsn":"2.0.0","params":{"apikey":"${jwt:anon}"}}"#;
 
@@ -26,6 +26,26 @@ fn target(server: &Server, database: Option<String>) -> Target {
         profiles: BTreeMap::from([("main".to_owned(), vec![tenant])]),
         admin_secret: None,
     }
+}
+
+async fn replay(transcripts: Vec<Transcript>, target: &Target, concurrency: usize) -> Vec<Outcome> {
+    let options = Options {
+        concurrency,
+        ..Options::default()
+    };
+    replayer::replay(transcripts, target, options, &mut |_| {}).await
+}
+
+async fn replay_with(settings: Settings, target: &Target, transcript: Transcript) -> Outcome {
+    let options = Options {
+        settings,
+        ..Options::default()
+    };
+    let outcomes = replayer::replay(vec![transcript], target, options, &mut |_| {}).await;
+    outcomes
+        .into_iter()
+        .next()
+        .expect("one transcript has one outcome")
 }
 
 async fn outcome(server: &Server, steps: &[&str]) -> Outcome {
@@ -154,6 +174,13 @@ async fn what_differs_is_told_with_its_place_and_what_led_to_it() {
     assert_eq!(
         mismatch.to_string(),
         r#"at $[1].status: expected "ok", got "error""#
+    );
+    assert!(
+        failure
+            .contrast
+            .iter()
+            .any(|line| line == "-     \"status\": \"ok\""),
+        "{failure}"
     );
     let told = failure.to_string();
     assert!(
@@ -332,4 +359,126 @@ async fn a_database_can_be_prepared_before_and_after_the_server_came() {
             .trim(),
         "2"
     );
+}
+
+/// The lines of a file after its header that an update makes of these steps.
+async fn updated(steps: &[&str]) -> Vec<String> {
+    let server = Server::start().await;
+    let settings = Settings {
+        is_updating: true,
+        patience: std::time::Duration::from_millis(300),
+        ..Settings::default()
+    };
+    let outcome = replay_with(settings, &target(&server, None), transcript("", steps)).await;
+    assert!(matches!(outcome.verdict, Verdict::Passed), "{outcome:?}");
+    let text = outcome
+        .rewritten
+        .map(|rewritten| rewritten.text)
+        .unwrap_or_default();
+    let again = Transcript::parse("n.jsonl", &text).unwrap_or_else(|error| panic!("{error}"));
+    let verdict = replay_with(Settings::default(), &target(&server, None), again)
+        .await
+        .verdict;
+    assert!(matches!(verdict, Verdict::Passed), "{verdict:?}");
+    text.lines().skip(1).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn an_update_keeps_what_matches_and_takes_the_rest_from_the_server() {
+    let uuid = "01234567-89ab-4cde-8f01-23456789abcd";
+    let say =
+        format!(r#"{{"send":"a","text":["say",["r",7,{{"status":"error","id":"{uuid}","more":[1]}}]]}}"#);
+    let steps = [
+        OPEN,
+        &say,
+        r#"{"recv":"a","text":["${text:t}","${int}",{"status":"ok","id":"${uuid:u}","gone":1}],"after_ms":5,"sample":1}"#,
+    ];
+    let lines = updated(&steps).await;
+    assert_eq!(lines[..2], [OPEN, &say]);
+    assert_eq!(
+        lines[2],
+        r#"{"recv":"a","text":["${text:t}","${int}",{"status":"error","id":"${uuid:u}","more":[1]}],"after_ms":5}"#
+    );
+}
+
+#[tokio::test]
+async fn an_update_adds_frames_that_came_and_removes_those_that_did_not() {
+    let steps = [
+        OPEN,
+        r#"{"send":"a","text":["say",1,2,3]}"#,
+        r#"{"recv":"a","unordered":[{"text":9},{"text":1}]}"#,
+        r#"{"silence":"a","ms":50}"#,
+        r#"{"recv":"a","text":4}"#,
+        r#"{"send":"a","text":["say",5]}"#,
+        r#"{"http":"GET /x","expect":{"status":404,"body":["${text}","x"]}}"#,
+        r#"{"send":"a","text":["close",4000]}"#,
+        r#"{"recv":"a","text":5}"#,
+        r#"{"closed":"a","code":1000}"#,
+        r#"{"open":"a","refused":{"status":403}}"#,
+        OPEN,
+        r#"{"send":"a","text":["say",6]}"#,
+    ];
+    let lines = updated(&steps).await;
+    let expected = [
+        OPEN,
+        steps[1],
+        r#"{"recv":"a","unordered":[{"text":2},{"text":1}]}"#,
+        r#"{"recv":"a","text":3}"#,
+        steps[3],
+        steps[5],
+        r#"{"http":"GET /x","expect":{"status":200,"body":["${text}",""]}}"#,
+        steps[7],
+        steps[8],
+        r#"{"closed":"a","code":4000}"#,
+        r#"{"open":"a","refused":{"status":401}}"#,
+        OPEN,
+        steps[12],
+    ];
+    assert_eq!(lines[..expected.len()], expected);
+    assert_eq!(lines[expected.len()..], [r#"{"recv":"a","text":6}"#]);
+}
+
+#[tokio::test]
+async fn nothing_is_rewritten_where_everything_matches() {
+    let server = Server::start().await;
+    let settings = Settings {
+        is_updating: true,
+        ..Settings::default()
+    };
+    let steps = [
+        OPEN,
+        r#"{"send":"a","text":[1]}"#,
+        r#"{"recv":"a","text":["${int}"]}"#,
+    ];
+    let outcome = replay_with(settings, &target(&server, None), transcript("", &steps)).await;
+    assert!(
+        matches!(outcome.verdict, Verdict::Passed) && outcome.rewritten.is_none(),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_real_pace_keeps_the_pauses_and_the_fast_one_does_not() {
+    let steps = [
+        r#"{"open":"a","vsn":"2.0.0","params":{"apikey":"${jwt:anon}"},"at_ms":0}"#,
+        r#"{"send":"a","text":[1],"at_ms":400}"#,
+        r#"{"recv":"a","text":[1],"at_ms":401}"#,
+    ];
+    let header = r#"{"transcript":2,"name":"n","area":"x","title":"t","shows":"s","reference":{"server":"x","version":"1","commit":"c"},"vsn":[],"tenant":"main","takes_ms":1,"jwt":{"anon":{"claims":{"role":"anon"}}}}"#;
+    let text = format!("{header}\n{}\n", steps.join("\n"));
+    let server = Server::start().await;
+    let mut took = Vec::new();
+    for pace in [Pace::Fast, Pace::Real] {
+        let settings = Settings {
+            pace,
+            ..Settings::default()
+        };
+        let transcript = Transcript::parse("n.jsonl", &text).unwrap_or_else(|error| panic!("{error}"));
+        let outcome = replay_with(settings, &target(&server, None), transcript).await;
+        assert!(matches!(outcome.verdict, Verdict::Passed), "{outcome:?}");
+        took.push(outcome.took);
+    }
+    // Both wait as long for what may follow the last step.
+    let difference = took[1].saturating_sub(took[0]);
+    assert!(difference.as_millis() > 200, "{took:?}");
 }

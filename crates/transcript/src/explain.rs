@@ -93,6 +93,9 @@ pub struct Failure {
     pub problem: String,
     /// Where values differ, if that is the problem.
     pub mismatch: Option<Mismatch>,
+    /// The expected frame and the one that came beside each other, if that is the problem: lines that start with `-` for
+    /// what was expected, `+` for what came, and a blank for what they have in common.
+    pub contrast: Vec<String>,
     /// What led to it.
     pub conversation: Conversation,
 }
@@ -103,6 +106,12 @@ impl fmt::Display for Failure {
         writeln!(f, "{}:{}: {}", self.file, self.line, self.problem)?;
         if let Some(Mismatch { path, expected, got }) = &self.mismatch {
             writeln!(f, "  at {path}\n    expected {expected}\n    got      {got}")?;
+        }
+        if !self.contrast.is_empty() {
+            writeln!(f, "  - expected, + got")?;
+            self.contrast
+                .iter()
+                .try_for_each(|line| writeln!(f, "    {line}"))?;
         }
         writeln!(f, "  step\n    {}", shortened(&self.step))?;
         write!(f, "  conversation\n{}", self.conversation)
@@ -135,7 +144,7 @@ impl fmt::Display for Expectation {
 }
 
 /// A long text with its middle left out.
-fn shortened(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     let characters = text.chars().count();
     if characters <= SHOWN_CHARS_MAX {
         return text.to_owned();
@@ -164,11 +173,13 @@ mod tests {
             step: r#"{"recv":"a","text":["1"]}"#.into(),
             problem: "another frame came".into(),
             mismatch: Some(Mismatch::new("$[0]".into(), r#""1""#, r#""2""#)),
+            contrast: vec!["- \"1\"".into(), "+ \"2\"".into()],
             conversation,
         };
         let told = concat!(
             "join.jsonl:3: another frame came\n",
             "  at $[0]\n    expected \"1\"\n    got      \"2\"\n",
+            "  - expected, + got\n    - \"1\"\n    + \"2\"\n",
             "  step\n    {\"recv\":\"a\",\"text\":[\"1\"]}\n",
             "  conversation\n    a ─▶ [\"1\"]\n    a ◀─ [\"2\"]\n",
         );

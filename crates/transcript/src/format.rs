@@ -63,6 +63,11 @@ impl Transcript {
         crate::meaning::problems(self).into_iter().map(at).collect()
     }
 
+    /// Every line with its number, from 1.
+    pub fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
+        (1..).zip(self.lines.iter().map(String::as_str))
+    }
+
     /// The text of a line, by its number from 1; empty if there is none.
     pub fn line(&self, number: usize) -> &str {
         number
@@ -143,6 +148,11 @@ impl Reader {
         );
     }
 
+    /// Whether nothing more of the file is looked at, because it is something else than a transcript.
+    pub fn is_given_up(&self) -> bool {
+        self.is_given_up
+    }
+
     /// The file is over.
     ///
     /// # Errors
@@ -196,7 +206,8 @@ impl Reader {
                 }
                 if matches!(step.action, Action::Fault(_)) && header.version == 1 {
                     return Err(
-                        "faults are not in version 1 of the format: write \"transcript\":2 in the header".into(),
+                        "faults are not in version 1 of the format: write \"transcript\":2 in the header"
+                            .into(),
                     );
                 }
                 self.steps.push(step);

@@ -10,6 +10,7 @@
 pub mod binary;
 mod canonical;
 mod capture;
+mod contrast;
 mod explain;
 mod fields;
 mod format;
@@ -20,6 +21,7 @@ mod meaning;
 mod number;
 mod order;
 mod placeholder;
+mod replay;
 mod step;
 mod token;
 mod view;
@@ -33,6 +35,7 @@ pub use matcher::{Arrived, Matcher, POSSIBILITIES_MAX};
 pub use number::Number;
 pub use order::{AnyOrder, Offer};
 pub use placeholder::{Bindings, Environment, Expansion, FILL_BYTES_MAX, Kind, PlaceholderError};
+pub use replay::{Edits, Event, HttpAnswer, HttpRequest, Moment, Pace, Replay, Settings, Task};
 pub use step::{
     Action, Body, Ending, Expectation, Expected, ExpectedAnswer, Fault, FaultKind, Frame, HttpCall, Numbers,
     Open, Outgoing, Push, Query, SqlCall, Step,

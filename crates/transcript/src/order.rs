@@ -43,6 +43,24 @@ impl<'a> AnyOrder<'a> {
         }
     }
 
+    /// With what was taken before, see [`AnyOrder::into_taken`].
+    pub(crate) fn resume(
+        matcher: Matcher<'a>,
+        expected: &'a [Expectation],
+        before: &'a Bindings,
+        taken: Vec<Arrived>,
+    ) -> Self {
+        Self {
+            taken,
+            ..Self::new(matcher, expected, before)
+        }
+    }
+
+    /// The frames taken so far.
+    pub(crate) fn into_taken(self) -> Vec<Arrived> {
+        self.taken
+    }
+
     /// Takes the frame if it can be one of the expected, along with those taken before.
     pub fn offer(&mut self, frame: Arrived) -> Offer {
         self.taken.push(frame);

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use pgcluster::TestCluster;
 use replayer::{
-    CONCURRENCY, Deviations, Judgement, Target, Verdict, prepare_database, profile_settings, replay,
+    Deviations, Judgement, Options, Target, Verdict, prepare_database, profile_settings, replay,
 };
 use serde_json::{Map, Value, json};
 use tests::gateway::Gateway;
@@ -62,7 +62,7 @@ async fn the_recorded_conversations_go_as_they_went() {
     let target = target(&profiles, &databases);
     let target =
         Target::parse(&format!("ws://{}", gateway.address()), &target.to_string()).expect("a target");
-    let outcomes = replay(transcripts, &target, CONCURRENCY).await;
+    let outcomes = replay(transcripts, &target, Options::default(), &mut |_| {}).await;
     std::fs::remove_dir_all(&folder).expect("it was made above");
 
     let deviations = std::fs::read_to_string(spec.join("deviations.toml")).expect("a list of deviations");
