@@ -2,6 +2,8 @@
 //!
 //! Source: protocol-spec/postgres-changes.md, section 6.
 
+use std::sync::Arc;
+
 use phoenix_wire::json::write_string;
 use phoenix_wire::payload::changes as text;
 
@@ -42,7 +44,7 @@ const SMALL_VALUE_BYTES_MAX: usize = 64;
 #[derive(Debug)]
 pub struct Payloads<'c, 'a> {
     change: &'c RowChange<'a>,
-    written: Vec<(View, String)>,
+    written: Vec<(View, Arc<str>)>,
 }
 
 impl<'c, 'a> Payloads<'c, 'a> {
@@ -54,14 +56,14 @@ impl<'c, 'a> Payloads<'c, 'a> {
         }
     }
 
-    /// The `data` object for a view.
-    pub fn data(&mut self, view: &View) -> &str {
-        let known = self.written.iter().position(|(written, _)| written == view);
-        let at = known.unwrap_or_else(|| {
-            self.written.push((view.clone(), data(self.change, view)));
-            self.written.len() - 1
-        });
-        self.written.get(at).map_or("", |(_, data)| data)
+    /// The `data` object for a view. JSON text.
+    pub fn data(&mut self, view: &View) -> Arc<str> {
+        if let Some((_, data)) = self.written.iter().find(|(written, _)| written == view) {
+            return data.clone();
+        }
+        let data: Arc<str> = data(self.change, view).into();
+        self.written.push((view.clone(), data.clone()));
+        data
     }
 }
 
@@ -425,7 +427,7 @@ mod tests {
         let change = insert(&notes, &["1", "b"]);
         let mut payloads = Payloads::new(&change);
         let all = payloads.data(&columns([0, 1])).to_owned();
-        assert_eq!(all, data(&change, &columns([0, 1])));
+        assert_eq!(*all, data(&change, &columns([0, 1])));
         assert_ne!(payloads.data(&columns([0])), all);
         assert_eq!(payloads.data(&columns([0, 1])), all);
         assert_eq!(payloads.written.len(), 2);

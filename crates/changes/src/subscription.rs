@@ -374,7 +374,7 @@ impl<K: Copy + Eq + Hash> SubscriptionIndex<K> {
         let compile = |numbered: &NumberedBinding| match standing {
             Standing::New => TableBinding::compile(numbered, table, selectable)
                 .map_err(|exception| numbered.binding.rejected(&exception)),
-            Standing::Accepted => Ok(TableBinding::compile_accepted(numbered, table, selectable)),
+            Standing::Accepted => Ok(TableBinding::compile_accepted(numbered, table)),
         };
         let mut bindings = key
             .bindings

@@ -64,21 +64,19 @@ impl TableBinding {
         Self::of(numbered, table, selectable, predicates)
     }
 
-    /// Compiles a binding that was accepted for the table as it was. What the table or the role has no longer costs the
-    /// binding no more than that: a condition on it is satisfied by nothing, a selection goes without it.
-    pub(crate) fn compile_accepted(
-        numbered: &NumberedBinding,
-        table: &Table,
-        selectable: &ColumnSet,
-    ) -> Self {
+    /// Compiles a binding that was accepted for the table as it was. What the table has no longer costs the binding no more
+    /// than that: a condition on it is satisfied by nothing, a selection goes without it. Privileges that have gone since
+    /// leave conditions as they are, as in the reference; what may be told is looked at with every change.
+    pub(crate) fn compile_accepted(numbered: &NumberedBinding, table: &Table) -> Self {
         let binding = &numbered.binding;
+        let all: ColumnSet = (0..table.columns.len()).collect();
         let predicates = binding.filters.iter().map(|condition| {
-            compile_condition(condition, table, selectable).unwrap_or_else(|_| Predicate::of_no_column())
+            compile_condition(condition, table, &all).unwrap_or_else(|_| Predicate::of_no_column())
         });
         let select = binding.select.as_ref().map(|names| {
             let columns = names
                 .iter()
-                .filter_map(|name| Some((name, visible(name, table, selectable)?)));
+                .filter_map(|name| Some((name, table.position(name)?)));
             Selection::of(columns, table)
         });
         Self::with(numbered, table, predicates.collect(), select)

@@ -1,7 +1,8 @@
 //! Generated columns, which the log has no values of: computed from the other columns of a row, as the table would.
 //!
-//! What a column is generated as depends on nothing but its row, so the answer is the value that was stored. It is asked for
-//! as the user we are, in the search path the expression was written down in.
+//! What a column is generated as depends on nothing but its row, so the answer is the value that was stored. The functions in
+//! it may be anybody's, so it is asked for as the owner of the table, whose business they are, where we may become that;
+//! the transaction is read-only in any case, and rolled back. The search path is the one the expression was written down in.
 
 use changes::{KnownValues, Mapping, Uncomputed};
 use tokio_postgres::SimpleQueryMessage;
@@ -56,20 +57,19 @@ impl Pool {
     pub async fn compute(&self, computation: &Computation) -> Result<Computed, Error> {
         let lent = self.lend().await?;
         let answer = lent.client().simple_query(&computation.statement).await;
-        if answer
-            .as_ref()
-            .err()
-            .is_none_or(|error| error.as_db_error().is_some())
-        {
-            lent.give_back();
+        if answer.is_err() {
+            // Where the connection is at fault this fails as well, and it is closed.
+            lent.client().batch_execute("rollback").await?;
         }
-        let mut rows = answer?.into_iter().filter_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some(
-                (0..computation.columns)
-                    .map(|at| row.get(at).map(Into::into))
-                    .collect(),
-            ),
+        lent.give_back();
+        let rows = answer?.into_iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
+        });
+        // The first row is that of the role.
+        let mut rows = rows.skip(1).map(|row| {
+            let text = |at| row.try_get(at).ok().flatten().map(Into::into);
+            (0..computation.columns).map(text).collect()
         });
         Ok(Computed {
             new: computation.has_new.then(|| rows.next()).flatten(),
@@ -78,12 +78,18 @@ impl Pool {
     }
 }
 
-/// `select (a * 2), … from (select '1'::int4 as "a", …) as "t"; …`, a statement for each row.
+/// `select (a * 2), … from (select '1'::int4 as "a", …) as "t"; …`, a statement for each row, as the owner of the table.
 fn statement(mapping: &Mapping, rows: &[&KnownValues<'_>]) -> String {
     let expressions: Vec<&str> = mapping.computed().map(|(_, _, expression)| expression).collect();
     let expressions = expressions.join("), (");
     let table = quote::identifier(&mapping.table().name);
-    let mut statement = String::new();
+    let mut statement = format!(
+        "begin read only;
+        select set_config('role', case when pg_has_role(session_user, c.relowner,
+          case when current_setting('server_version_num')::integer >= 160000 then 'set' else 'member' end)
+          then pg_get_userbyid(c.relowner) else 'none' end, true) from pg_class c where c.oid = {};",
+        mapping.table().oid
+    );
     for row in rows {
         let values: Vec<String> = row
             .iter()
@@ -97,5 +103,6 @@ fn statement(mapping: &Mapping, rows: &[&KnownValues<'_>]) -> String {
             "select ({expressions}) from (select {values}) as {table};"
         ));
     }
+    statement.push_str("rollback");
     statement
 }

@@ -67,6 +67,23 @@ async fn generated_columns_are_computed_and_can_be_filtered_by() {
 }
 
 #[tokio::test]
+async fn what_a_column_is_generated_as_gains_its_owner_nothing() {
+    let trap = "create role mallory; grant create, usage on schema public to mallory; set role mallory;
+        create function trap(n integer) returns integer immutable language plpgsql as $$ begin
+          begin execute 'alter role mallory superuser'; exception when others then null; end;
+          return n; end $$;
+        create table bait (id bigint primary key, n integer generated always as (trap(id::integer)) stored);
+        grant select on bait to anon; reset role;
+        alter publication supabase_realtime add table bait";
+    let stage = Stage::with(&[], trap);
+    let (mut peer, _) = stage.follow("realtime:bait", all_of("bait")).await;
+    stage.sql("set role mallory; insert into bait values (7)");
+    assert_eq!(next_record(&mut peer).await, json!({"id": 7, "n": 7}));
+    let answer = stage.sql("select rolsuper from pg_roles where rolname = 'mallory'");
+    assert!(answer.contains('f'), "{answer}");
+}
+
+#[tokio::test]
 async fn a_table_published_later_is_announced_with_its_first_change() {
     let stage = Stage::with(&[], "");
     let (mut peer, _) = stage

@@ -37,6 +37,11 @@ pub enum Problem {
     Surplus(usize),
 }
 
+/// Whether a message describes a table.
+pub fn is_description(data: &[u8]) -> bool {
+    data.first() == Some(&b'R')
+}
+
 /// The table a message about a row is about, of which the first bytes are there. Oid; `None` for other messages.
 pub fn relation_of(head: &[u8]) -> Option<u32> {
     let mut reader = Reader::new("message", head);

@@ -16,7 +16,7 @@ mod reader;
 use crate::relation::Relation;
 use crate::timestamp::Timestamp;
 
-pub use decode::{DecodeError, Problem, decode, relation_of};
+pub use decode::{DecodeError, Problem, decode, is_description, relation_of};
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -363,6 +363,27 @@ fn a_column_that_is_gone_costs_its_conditions_and_no_binding() {
 }
 
 #[test]
+fn privileges_that_go_and_come_back_leave_conditions_and_selections_as_they_were() {
+    let mut index = index();
+    let bindings = [
+        r#""table":"notes","filter":"n=eq.1""#,
+        r#""table":"notes","select":["n"]"#,
+    ];
+    index.insert(1, subscription("user", &bindings)).unwrap();
+    let altered = "id!:int8 n:int4 added:text";
+    let catalog = || Catalog::from_iter([table("notes", altered)]);
+    index.replace_catalog(catalog(), [("user".into(), selectable([0]))]);
+    let notes: Mapping = mapping(table("notes", altered), Default);
+    let told = |index: &SubscriptionIndex<u8>, n| shown(heard(index, &insert(&notes, &["7", n, "x"])));
+    assert_eq!(told(&index, "2"), ["[1] by [2]: columns [0]"]);
+    index.replace_catalog(catalog(), [("user".into(), selectable([0, 1]))]);
+    assert_eq!(
+        told(&index, "1"),
+        ["[1] by [1]: columns [0, 1]", "[1] by [2]: columns [0, 1]"]
+    );
+}
+
+#[test]
 fn another_catalog_makes_subscriptions_anew_or_takes_them_out() {
     let mut index = index();
     index

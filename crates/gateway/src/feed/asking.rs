@@ -9,7 +9,9 @@ use std::time::Duration;
 use changes::Question;
 use database::visibility::Answers;
 use database::{Computation, Computed, Error, Snapshot};
+use replication::Transient;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::catalog::Reading;
@@ -34,11 +36,11 @@ impl Feed {
     /// Reads the catalog as it is once a transaction can be seen.
     pub(super) fn ask_catalog(&self, xid: Option<u32>) -> Asking {
         let (pool, publication) = (self.pool.clone(), self.publication.clone());
-        let (roles, trouble) = (self.subscribers.roles(), self.trouble.clone());
+        let (roles, trouble) = (self.roles(), self.trouble.clone());
         Box::pin(async move {
             let mut pause = Pause::new(trouble);
             loop {
-                match Reading::make(&pool, &publication, roles.clone()).await {
+                match in_time(Reading::make(&pool, &publication, roles.clone())).await {
                     Ok(reading) if xid.is_none_or(|xid| reading.snapshot.sees(xid)) => {
                         return Answered::Catalog(reading);
                     }
@@ -55,7 +57,7 @@ impl Feed {
         Box::pin(async move {
             let mut pause = Pause::new(trouble);
             loop {
-                match pool.conditions(&questions).await {
+                match in_time(pool.conditions(&questions)).await {
                     Ok(answers) => {
                         let answers = answers.into_iter().map(|answer| {
                             answer.unwrap_or_else(|error| {
@@ -77,7 +79,7 @@ impl Feed {
         Box::pin(async move {
             let mut pause = Pause::new(trouble);
             loop {
-                match pool.compute(&computation).await {
+                match in_time(pool.compute(&computation)).await {
                     Ok(computed) => return Answered::Computed(computed),
                     Err(Error::Statement(error)) => {
                         warn!(%error, "generated columns cannot be computed: they are missing");
@@ -97,7 +99,7 @@ impl Feed {
         Box::pin(async move {
             let mut pause = Pause::new(trouble);
             loop {
-                match pool.visible(&questions).await {
+                match in_time(pool.visible(&questions)).await {
                     Ok(answers) if includes(&answers.snapshot) => return Answered::Visibility(answers),
                     Ok(_) => pause.until_visible().await,
                     Err(error) => pause.after("policies cannot be asked", &error).await,
@@ -105,6 +107,14 @@ impl Feed {
             }
         })
     }
+}
+
+/// An attempt that does not take for ever: behind a proxy, or where a server hangs, there may never be an answer.
+async fn in_time<T>(attempt: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    timeout(ATTEMPT_MAX, attempt).await.unwrap_or_else(|_| {
+        let reason = format!("no answer within {} seconds", ATTEMPT_MAX.as_secs());
+        Err(Error::Unreachable(Transient::Lost { reason }))
+    })
 }
 
 /// The pauses between attempts.
@@ -143,6 +153,8 @@ impl Pause {
     }
 }
 
+/// Longest attempt. A statement ends after ten seconds by itself; a round has many.
+const ATTEMPT_MAX: Duration = Duration::from_secs(60);
 /// Attempts that fail for want of a server before the stream is taken to be lost as well.
 const UNREACHABLE_ATTEMPTS: u32 = 2;
 /// First and longest pause after a failure.

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use changes::pgoutput;
 use replication::Position;
 
 /// What happened on the stream.
@@ -84,12 +85,30 @@ impl Backlog {
         messages.map_while(|message| message)
     }
 
-    /// Puts messages that were taken back in front of all others, to be taken again. They are given in their order.
-    pub(super) fn put_back(&mut self, pieces: impl DoubleEndedIterator<Item = Piece>) {
-        for piece in pieces.rev() {
-            let arrival = Arrival::Piece(piece);
-            self.bytes += size(&arrival);
-            self.arrivals.push_front(arrival);
+    /// Puts an arrival that was taken back in front of all others, to be taken again.
+    pub(super) fn put_back(&mut self, arrival: Arrival) {
+        self.bytes += size(&arrival);
+        self.arrivals.push_front(arrival);
+    }
+
+    /// Whether changes are missing somewhere in between.
+    pub(super) fn has_gap(&self) -> bool {
+        let is_gap = |arrival: &Arrival| matches!(arrival, Arrival::Connected(Continuity::Gap));
+        self.arrivals.iter().any(is_gap)
+    }
+}
+
+impl Arrival {
+    /// Whether what comes behind it may be read otherwise than what came before: on another connection, or after the
+    /// description of a table.
+    pub(super) fn changes_reading(&self) -> bool {
+        match self {
+            Self::Connected(_) => true,
+            Self::Piece(Piece {
+                content: Content::Message(data),
+                ..
+            }) => pgoutput::is_description(data),
+            Self::Piece(_) => false,
         }
     }
 }

@@ -2,6 +2,8 @@
 //! a filter, and the rows that are there already. The stream goes on meanwhile; what comes back waits until no change is
 //! being asked about.
 
+use std::collections::VecDeque;
+
 use changes::{SnapshotOf, Unproven};
 use database::rows::CurrentRows;
 use database::{Error, Snapshot};
@@ -31,13 +33,12 @@ impl Feed {
     /// Reads the catalog for subscriptions.
     pub(super) fn read_for(&mut self, waiting: Vec<Subscribe>) {
         let (pool, publication) = (self.pool.clone(), self.publication.clone());
-        let mut roles = self.subscribers.roles();
-        roles.extend(
+        self.under_way.extend(
             waiting
                 .iter()
-                .filter_map(|subscribe| subscribe.claims.role().map(Into::into)),
+                .map(|subscribe| (subscribe.key(), subscribe.role())),
         );
-        self.under_way.extend(waiting.iter().map(Subscribe::key));
+        let roles = self.roles();
         self.errands.spawn(async move {
             let made = Reading::make(&pool, &publication, roles).await;
             Ready::Read(waiting, made)
@@ -55,6 +56,31 @@ impl Feed {
         });
     }
 
+    /// Refuses those who have waited for too long because the stream waits for an answer.
+    pub(super) fn refuse_ready(&mut self) {
+        self.ready_until = None;
+        let mut kept = VecDeque::new();
+        for ready in std::mem::take(&mut self.ready) {
+            let refused = match ready {
+                Ready::Read(waiting, _) => {
+                    self.is_reading = false;
+                    waiting
+                }
+                Ready::Checked(subscribe, _) => vec![subscribe],
+                other => {
+                    kept.push_back(other);
+                    continue;
+                }
+            };
+            for subscribe in refused {
+                if self.under_way.remove(&subscribe.key()).is_some() {
+                    self.tell((subscribe.key(), ChangesOutcome::Unavailable));
+                }
+            }
+        }
+        self.ready = kept;
+    }
+
     /// Goes on with what has been found out.
     pub(super) fn settle(&mut self, ready: Ready) {
         match ready {
@@ -63,7 +89,7 @@ impl Feed {
                 self.subscribe_all(waiting, made);
             }
             Ready::Checked(subscribe, checked) => {
-                if !self.under_way.remove(&subscribe.key()) {
+                if self.under_way.remove(&subscribe.key()).is_none() {
                     return;
                 }
                 match checked {
@@ -78,9 +104,10 @@ impl Feed {
                     }
                 }
             }
-            Ready::Weighed(bytes_kept) => self.link.take_weight(bytes_kept),
+            // Dealt with as it comes.
+            Ready::Weighed(_) => {}
             Ready::Rows(key, of, read) => {
-                if self.under_way.remove(&key) {
+                if self.under_way.remove(&key).is_some() {
                     self.catch_up(key, of, read);
                 }
             }
@@ -89,7 +116,7 @@ impl Feed {
 
     fn subscribe_all(&mut self, mut waiting: Vec<Subscribe>, made: Result<Reading, Error>) {
         // Those who went away meanwhile are not there any more.
-        waiting.retain(|subscribe| self.under_way.remove(&subscribe.key()));
+        waiting.retain(|subscribe| self.under_way.remove(&subscribe.key()).is_some());
         if !self.link.is_streaming() {
             // What commits from now on would not be streamed: they wait for the next connection.
             return self.waiting.append(&mut waiting);
@@ -115,7 +142,7 @@ impl Feed {
 
     /// Has the database look at conditions that cannot be evaluated here.
     fn check(&mut self, subscribe: Subscribe, unproven: Vec<Unproven>) {
-        self.under_way.insert(subscribe.key());
+        self.under_way.insert(subscribe.key(), subscribe.role());
         let pool = self.pool.clone();
         self.errands.spawn(async move {
             for condition in unproven {
@@ -154,7 +181,10 @@ impl Feed {
     fn read_rows(&mut self, key: Key) {
         let wanted = self.subscribers.rows_wanted(key, self.snapshot_rows_max);
         let pool = self.pool.clone();
-        self.under_way.insert(key);
+        let Some(subscriber) = self.subscribers.known.get(&key) else {
+            return;
+        };
+        self.under_way.insert(key, subscriber.subscription.role.clone());
         self.errands.spawn(async move {
             let (of, rows): (Vec<_>, Vec<_>) =
                 wanted.into_iter().map(|wanted| (wanted.of, wanted.rows)).unzip();

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use database::{MESSAGES_PUBLICATION, Pool};
-use replication::{Connection, Definite, Dsn, Durability, Error, Event, Lsn, ReplicationStream, System};
+use replication::{
+    Connection, Definite, Dsn, Durability, Error, Event, Lsn, ReplicationStream, System, Transient,
+};
 use tokio::time::{Instant, timeout};
 use tracing::{debug, error, info, warn};
 
@@ -73,6 +75,8 @@ pub(super) enum Step {
 #[derive(Debug)]
 pub(super) struct Connected {
     pub(super) continuity: Continuity,
+    /// Another server than before, or one that has gone another way since.
+    pub(super) is_other_system: bool,
     /// The slot was there before: what it streams may have been committed at any time.
     pub(super) is_resumed: bool,
     /// End of the log at this moment.
@@ -214,6 +218,7 @@ impl Link {
         } else {
             Continuity::Gap
         };
+        let is_other_system = self.connection > 0 && system != self.system;
         self.connection += 1;
         self.system = system;
         self.is_over_budget = false;
@@ -221,6 +226,7 @@ impl Link {
         self.state = State::Streaming(Box::new(opened.stream));
         Connected {
             continuity,
+            is_other_system,
             is_resumed: opened.is_resumed,
             log_end: flushed,
         }
@@ -291,7 +297,7 @@ impl Target {
             }
             SlotConfig::Durable { .. } => {
                 if is_over_budget || self.is_spoilt().await {
-                    connection.drop_slot(slot).await?;
+                    drop_slot(&mut connection, slot).await?;
                 }
                 match connection.create_slot(slot, Durability::Durable).await {
                     Ok(_) => false,
@@ -302,13 +308,13 @@ impl Target {
         };
         let mut publications = vec![self.publication.as_str()];
         // Whoever does without broadcasts from the database has no such publication.
-        if self
-            .pool
-            .has_publication(MESSAGES_PUBLICATION)
-            .await
-            .unwrap_or(false)
-        {
-            publications.push(MESSAGES_PUBLICATION);
+        match self.pool.has_publication(MESSAGES_PUBLICATION).await {
+            Ok(true) => publications.push(MESSAGES_PUBLICATION),
+            Ok(false) => {}
+            Err(error) => {
+                let reason = format!("whether there are broadcasts in the database cannot be asked: {error}");
+                return Err(Error::Transient(Transient::Lost { reason }));
+            }
         }
         let started = connection.start_replication(slot, Lsn::ZERO, &publications);
         let stream = match started.await {
@@ -318,7 +324,7 @@ impl Target {
                     "the slot has lost its log: it is made anew, and changes in between are not delivered"
                 );
                 let mut connection = Connection::open(&self.dsn).await?;
-                connection.drop_slot(slot).await?;
+                drop_slot(&mut connection, slot).await?;
                 return Box::pin(self.connect(false)).await;
             }
             started => started?,
@@ -347,6 +353,14 @@ impl Target {
             );
         }
         is_spoilt
+    }
+}
+
+/// Drops a slot, if it is there: an attempt before may have got as far.
+async fn drop_slot(connection: &mut Connection, slot: &str) -> Result<(), Error> {
+    match connection.drop_slot(slot).await {
+        Err(Error::Definite(Definite::SlotMissing { .. })) => Ok(()),
+        dropped => dropped,
     }
 }
 

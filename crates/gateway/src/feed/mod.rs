@@ -26,7 +26,7 @@ mod telling;
 mod transactions;
 mod viewers;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -97,6 +97,11 @@ pub(crate) struct Subscribe {
 }
 
 impl Subscribe {
+    /// The role of its claims; one without has none that exists.
+    fn role(&self) -> Arc<str> {
+        self.claims.role().unwrap_or_default().into()
+    }
+
     fn key(&self) -> Key {
         Key {
             socket: self.socket,
@@ -174,9 +179,10 @@ pub(crate) fn new(
         awaiting: Vec::new(),
         waiting: Vec::new(),
         waiting_until: None,
+        ready_until: None,
         weigh_at: None,
         errands: JoinSet::new(),
-        under_way: HashSet::new(),
+        under_way: HashMap::new(),
         is_reading: false,
         ready: VecDeque::new(),
         ports,

@@ -20,6 +20,8 @@ pub(super) struct Outgoing {
     waiting: usize,
     /// Publications since the last mail, which went to the workers by themselves.
     published: usize,
+    /// The workers that have got something of the transaction under way without a receipt.
+    owing: Box<[bool]>,
     /// A worker may be far behind.
     is_held_up: bool,
     figures: Arc<Figures>,
@@ -27,9 +29,10 @@ pub(super) struct Outgoing {
 
 impl Outgoing {
     pub(super) fn new(ports: Arc<Ports>, figures: Arc<Figures>) -> Self {
-        let frames = ports.workers().map(|_| Vec::new()).collect();
+        let frames: Box<[Vec<ChangeFrame>]> = ports.workers().map(|_| Vec::new()).collect();
         Self {
             ports,
+            owing: frames.iter().map(|_| false).collect(),
             frames,
             waiting: 0,
             published: 0,
@@ -52,24 +55,25 @@ impl Outgoing {
     /// A publication has gone to the workers.
     pub(super) fn note_publication(&mut self) {
         self.published += 1;
+        self.owing.fill(true);
         self.is_held_up |= self.published.is_multiple_of(PUBLICATIONS_MAX);
     }
 
-    /// Mails everything. `receipt` is gone once every worker that got something has written it.
+    /// Mails everything. `receipt` is gone once every worker that got something since the last one has written it.
     pub(super) fn mail(&mut self, receipt: Option<&Arc<Receipt>>) {
-        let has_published = std::mem::take(&mut self.published) > 0;
-        if self.waiting == 0 && !has_published {
-            return;
-        }
         self.figures.deliveries.add(self.waiting);
-        self.waiting = 0;
-        self.is_held_up = true;
-        for (worker, frames) in self.ports.workers().zip(&mut self.frames) {
-            // Whoever got a publication writes it before what comes behind it.
-            if !frames.is_empty() || (has_published && receipt.is_some()) {
-                let mail = Mail::Changes(std::mem::take(frames), receipt.cloned());
-                self.ports.send(worker, mail);
+        self.is_held_up |= self.waiting > 0 || self.published > 0;
+        (self.waiting, self.published) = (0, 0);
+        let workers = self.ports.workers().zip(&mut self.frames).zip(&mut self.owing);
+        for ((worker, frames), owes) in workers {
+            *owes |= !frames.is_empty();
+            // What it has got before is written before what comes behind it.
+            if frames.is_empty() && !(*owes && receipt.is_some()) {
+                continue;
             }
+            *owes &= receipt.is_none();
+            self.ports
+                .send(worker, Mail::Changes(std::mem::take(frames), receipt.cloned()));
         }
     }
 

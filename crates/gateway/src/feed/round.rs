@@ -24,8 +24,11 @@ use super::viewers::ViewerId;
 pub(super) struct Round {
     opened_at: Option<Mark>,
     pieces: Vec<Piece>,
+    /// Of the pieces and of what is to be told.
     bytes: usize,
     entries: Vec<Entry>,
+    /// Those who may be told, each as often as there is something to tell.
+    members: usize,
     questions: Vec<Question>,
     /// Where the question of a viewer about a table is.
     asked: HashMap<(ViewerId, u32), usize>,
@@ -81,7 +84,7 @@ impl Round {
 
     /// Whether it should be asked about although more has arrived.
     pub(super) fn is_full(&self) -> bool {
-        self.checks >= CHECKS_MAX || self.bytes >= BYTES_MAX
+        self.checks >= CHECKS_MAX || self.bytes >= BYTES_MAX || self.members >= MEMBERS_MAX
     }
 
     /// Opens it, if it is not open, at a place of the stream to go back to.
@@ -96,6 +99,14 @@ impl Round {
     }
 
     pub(super) fn push(&mut self, entry: Entry) {
+        match &entry {
+            Entry::Told(told) => {
+                self.members += told.members.len();
+                self.bytes += told.data.len();
+            }
+            Entry::Broadcast(broadcast) => self.bytes += broadcast.payload.bytes(),
+            Entry::Commit(_) => {}
+        }
         self.entries.push(entry);
     }
 
@@ -180,5 +191,7 @@ impl Verdict {
 
 /// Rows times viewers of one round. A database answers some hundred thousand in a second.
 const CHECKS_MAX: usize = 16_384;
-/// Bytes of its pieces.
+/// Frames that a round may come to.
+const MEMBERS_MAX: usize = 65_536;
+/// Bytes of its pieces and payloads.
 const BYTES_MAX: usize = 4 << 20;

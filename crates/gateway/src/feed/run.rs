@@ -16,7 +16,7 @@
 //! - A worker that is far behind makes the feed wait, and the feed the database.
 //! - When nothing is asked and nothing changes, nothing runs but the answers to the server's keepalives.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,12 +74,14 @@ pub(super) struct Feed {
     pub(super) waiting: Vec<Subscribe>,
     /// When they are refused.
     pub(super) waiting_until: Option<Instant>,
+    /// When what has been found out is of no use any more to those who wait for it.
+    pub(super) ready_until: Option<Instant>,
     /// When the database is asked how much log the slot keeps: while the stream is not read, it does not say.
     pub(super) weigh_at: Option<Instant>,
     /// What is being found out for subscriptions, beside the stream.
     pub(super) errands: JoinSet<Ready>,
-    /// The subscriptions an errand is run for.
-    pub(super) under_way: HashSet<Key>,
+    /// The subscriptions an errand is run for, with their roles.
+    pub(super) under_way: HashMap<Key, Arc<str>>,
     /// Whether the catalog is being read for subscriptions.
     pub(super) is_reading: bool,
     /// What has been found out and waits for the round to end.
@@ -99,12 +101,13 @@ impl Feed {
                 },
                 Some(errand) = self.errands.join_next() => self.note(errand),
                 answered = answer(&mut self.asking) => self.take_answer(answered),
-                step = self.link.step(), if !self.backlog.is_full() => self.arrive(step),
+                step = self.link.step(), if !(self.backlog.is_full() && self.link.is_streaming()) => self.arrive(step),
                 () = self.trouble.notified() => self.link.break_off(),
                 piece = self.receipts.next() => self.link.acknowledge(&piece),
                 () = self.outgoing.relaxed() => {}
                 () = self.hold.over() => self.hold.expire(),
                 () = patience(self.waiting_until) => self.refuse_waiting(),
+                () = patience(self.ready_until) => self.refuse_ready(),
                 () = patience(self.weigh_at) => self.weigh_slot(),
             }
             self.advance();
@@ -117,6 +120,7 @@ impl Feed {
             }
             self.figures.subscriptions.set(self.subscribers.len() as u64);
             self.waiting_until = deadline(!self.waiting.is_empty(), self.waiting_until, PATIENCE);
+            self.ready_until = deadline(!self.ready.is_empty(), self.ready_until, PATIENCE);
             let is_stuck = self.link.is_durable() && self.backlog.is_full();
             self.weigh_at = deadline(is_stuck, self.weigh_at, WEIGH_PAUSE);
         }
@@ -180,6 +184,11 @@ impl Feed {
                 self.backlog.pop()
             };
             match arrival {
+                // What comes behind may be read otherwise than what is in the round, which may have to be read again.
+                Some(arrival) if self.round.is_open() && arrival.changes_reading() => {
+                    self.backlog.put_back(arrival);
+                    self.asking = Some(self.ask_visibility());
+                }
                 Some(Arrival::Piece(piece)) => self.take(piece),
                 Some(Arrival::Connected(continuity)) => self.restart(continuity),
                 None if self.round.is_open() => self.asking = Some(self.ask_visibility()),
@@ -196,7 +205,7 @@ impl Feed {
             Ok(None) if self.round.is_open() => self.round.keep(piece),
             Ok(None) => {}
             Ok(Some(asking)) => {
-                self.backlog.put_back([piece].into_iter());
+                self.backlog.put_back(Arrival::Piece(piece));
                 // What came before it leaves before it.
                 self.asking = Some(if self.round.is_open() {
                     self.ask_visibility()
@@ -205,11 +214,22 @@ impl Feed {
                 });
             }
             Err(error) => {
-                self.round.give_up();
-                self.computed = None;
-                self.backlog = Backlog::default();
+                self.drop_arrivals();
                 self.link.give_up(&error);
             }
+        }
+    }
+
+    /// Gives up what has arrived and has not been told: it cannot be understood, or not be asked about any more. A slot
+    /// that stays brings it again.
+    fn drop_arrivals(&mut self) {
+        self.asking = None;
+        self.computed = None;
+        if let (Some(mark), _) = self.round.give_up() {
+            self.transactions.go_back(mark);
+        }
+        if std::mem::take(&mut self.backlog).has_gap() {
+            self.restart(Continuity::Gap);
         }
     }
 
@@ -235,7 +255,9 @@ impl Feed {
             {
                 info!("roles or functions of policies have changed: reading the catalog");
                 let (mark, pieces) = self.round.give_up();
-                self.backlog.put_back(pieces.into_iter());
+                for piece in pieces.into_iter().rev() {
+                    self.backlog.put_back(Arrival::Piece(piece));
+                }
                 if let Some(mark) = mark {
                     self.transactions.go_back(mark);
                 }
@@ -286,6 +308,14 @@ impl Feed {
             self.tell(notice);
         }
         self.transactions.forget_mappings();
+        self.computed = None;
+    }
+
+    /// The roles whose privileges matter, those included who are being subscribed.
+    pub(super) fn roles(&self) -> BTreeSet<Arc<str>> {
+        let mut roles = self.subscribers.roles();
+        roles.extend(self.under_way.values().cloned());
+        roles
     }
 
     pub(super) fn tell(&self, (key, outcome): Notice) {
@@ -303,6 +333,10 @@ impl Feed {
     fn arrive(&mut self, step: Step) {
         match step {
             Step::Connected(connected) => {
+                if connected.is_other_system {
+                    // Nobody can be asked about what another server has told.
+                    self.drop_arrivals();
+                }
                 if connected.is_resumed {
                     self.hold.start(connected.log_end);
                 } else {
@@ -333,6 +367,7 @@ impl Feed {
     /// An errand is back.
     fn note(&mut self, errand: Result<Ready, JoinError>) {
         match errand {
+            Ok(Ready::Weighed(bytes_kept)) => self.link.take_weight(bytes_kept),
             Ok(ready) => self.ready.push_back(ready),
             Err(error) => warn!(%error, "an errand for a subscription failed"),
         }

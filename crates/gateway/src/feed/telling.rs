@@ -40,7 +40,7 @@ impl Subscribers {
             let action = heard.view.action(change).as_str();
             if !round.is_open() {
                 let data = payloads.data(&heard.view);
-                let mut frames = Frames::new(&heard.ids, data, action);
+                let mut frames = Frames::new(&heard.ids, &data, action);
                 for member in heard.members {
                     if let Some(subscriber) = self.known.get_mut(&member.key) {
                         push(subscriber, member.key, xid, &mut frames, outgoing);
@@ -64,7 +64,7 @@ impl Subscribers {
                 round.push(Entry::Told(Told {
                     xid,
                     table: change.table().oid,
-                    data: payloads.data(&heard.view).into(),
+                    data: payloads.data(&heard.view),
                     ids: heard.ids,
                     action,
                     members,

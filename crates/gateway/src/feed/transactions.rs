@@ -193,6 +193,8 @@ impl Feed {
     }
 
     fn take_row(&mut self, message: LogicalMessage<'_>) -> Result<Option<Asking>, Unreadable> {
+        // Whatever becomes of this row, it is no other row's.
+        let computed = self.computed.take();
         let row = self.transactions.next_row()?;
         if row <= self.transactions.place.taken {
             // Told before the connection broke.
@@ -216,7 +218,6 @@ impl Feed {
                 Some(self.ask_catalog(self.transactions.described_in(relation)))
             }
             Prepared::Read(mapping, begin) => {
-                let computed = self.computed.take();
                 let mut change = match message {
                     LogicalMessage::Insert(insert) => RowChange::insert(&mapping, &begin, insert)?,
                     LogicalMessage::Update(update) => RowChange::update(&mapping, &begin, update)?,
