@@ -25,8 +25,7 @@ pub fn snapshot_failed(schema: &str, table: &str) -> String {
 }
 
 /// More was changed while a snapshot was read than could be kept.
-pub const HELD_TOO_MANY: &str =
-    "Changes have been lost: too many were made while the snapshot was read";
+pub const HELD_TOO_MANY: &str = "Changes have been lost: too many were made while the snapshot was read";
 
 #[cfg(test)]
 mod tests {

@@ -6,8 +6,8 @@
 mod binding;
 pub mod broadcast;
 pub mod changes;
-pub mod incomplete;
 mod exception;
+pub mod incomplete;
 mod join;
 mod presence;
 mod replay;

@@ -226,7 +226,10 @@ async fn a_slot_that_fell_too_far_behind_is_lost_and_can_be_made_again() {
     let mut connection = log_in(&dsn).await.unwrap();
     connection.drop_slot("s").await.unwrap();
     connection.create_slot("s", Durability::Durable).await.unwrap();
-    let mut stream = connection.start_replication("s", Lsn::ZERO, &["p"]).await.unwrap();
+    let mut stream = connection
+        .start_replication("s", Lsn::ZERO, &["p"])
+        .await
+        .unwrap();
     sql(&cluster, "durable_lost", "insert into t values ('found');");
     expect(&mut stream, &["B", "R", "I found", "C"]).await;
 }

@@ -85,7 +85,10 @@ async fn a_slot_that_is_left_over_can_be_dropped_once_nobody_uses_it() {
         "select pg_create_logical_replication_slot('left_over', 'pgoutput')",
     );
     let user = log_in(&dsn).await.unwrap();
-    let stream = user.start_replication("left_over", Lsn::ZERO, &["p"]).await.unwrap();
+    let stream = user
+        .start_replication("left_over", Lsn::ZERO, &["p"])
+        .await
+        .unwrap();
     let mut connection = log_in(&dsn).await.unwrap();
     let error = connection.drop_slot("left_over").await.unwrap_err();
     assert!(
@@ -146,7 +149,9 @@ async fn a_slot_of_another_database_is_not_taken_for_a_lost_one() {
         "select pg_create_logical_replication_slot('foreign_slot', 'pgoutput')",
     );
     let connection = log_in(&cluster.superuser_dsn("postgres")).await.unwrap();
-    let error = connection.start_replication("foreign_slot", Lsn::ZERO, &["p"]).await;
+    let error = connection
+        .start_replication("foreign_slot", Lsn::ZERO, &["p"])
+        .await;
     assert!(
         matches!(error, Err(Error::Definite(Definite::Server(_)))),
         "{error:?}"
