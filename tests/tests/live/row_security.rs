@@ -164,7 +164,10 @@ async fn a_new_token_brings_new_claims_without_a_gap() {
     loop {
         let told = next_change(&mut peer).await;
         if told["type"] == "INSERT" && told["record"]["id"] != 100 {
-            assert_eq!(told["record"]["id"], 201, "what is not the new person's is not told");
+            assert_eq!(
+                told["record"]["id"], 201,
+                "what is not the new person's is not told"
+            );
             break;
         }
     }
