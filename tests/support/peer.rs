@@ -55,9 +55,18 @@ impl Peer {
     ///
     /// If the server refuses.
     pub async fn connect_with(address: &str, token: &str) -> Self {
+        Self::connect_with_headers(address, token, &[]).await
+    }
+
+    /// Connects with this token and these headers besides.
+    ///
+    /// # Panics
+    ///
+    /// If the server refuses.
+    pub async fn connect_with_headers(address: &str, token: &str, headers: &[(String, String)]) -> Self {
         let endpoint = Endpoint::parse(&format!("ws://{address}")).expect("an address");
         let target = format!("/socket/websocket?vsn=2.0.0&apikey={token}");
-        match endpoint.open(address, &target, &[]).await.expect("a server") {
+        match endpoint.open(address, &target, headers).await.expect("a server") {
             Opening::Open(connection) => Self { connection },
             Opening::Refused(answer) => panic!("refused with {}", answer.status),
         }

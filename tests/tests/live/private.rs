@@ -16,6 +16,7 @@ create function allows() returns boolean language plpgsql as $$ begin
     when 'room' then current_user = 'authenticated'
     when 'own' then realtime.topic() = 'own:' || (auth.jwt() ->> 'sub')
     when 'claims' then md5(auth.jwt() ->> 'note') = split_part(realtime.topic(), ':', 2)
+    when 'hdr' then current_setting('request.headers')::jsonb ->> 'x-pass' = 'it''s \"open\"'
     when 'counted' then nextval('asked') > 0
     when 'slow' then pg_sleep(3) is not null
     when 'held' then pg_sleep(1) is not null and nextval('asked') > 0
@@ -338,6 +339,10 @@ async fn partitions_are_made_ahead_and_a_missing_one_is_made_and_not_reported() 
     let mut peer = member(&stage, "authenticated", "realtime:room:a").await;
     assert_eq!(stage.sql(count).trim(), "5");
     stage.sql(lose);
+    stage.sql(
+        "create table realtime.messages_2020_01_01 partition of realtime.messages
+         for values from ('2020-01-01') to ('2020-01-02')",
+    );
     let push = json!({"type": "broadcast", "event": "e", "payload": {}});
     peer.send(&json!(["1", "2", "realtime:room:a", "broadcast", push]))
         .await;
@@ -352,6 +357,28 @@ async fn partitions_are_made_ahead_and_a_missing_one_is_made_and_not_reported() 
     .await;
     assert_eq!(answer.status, 202);
     assert_eq!(peer.next_of_any_kind().await["payload"]["n"], 1);
+    assert_eq!(stage.sql(count).trim(), "5", "an old one is dropped on the way");
+}
+
+#[tokio::test]
+async fn policies_see_the_headers_of_the_handshake_and_of_a_request() {
+    let stage = stage(&[]);
+    let pass = ("X-Pass".to_owned(), "it's \"open\"".to_owned());
+    let token = token("anon");
+    let mut with = Peer::connect_with_headers(stage.gateway.address(), &token, &[pass]).await;
+    assert_eq!(outcome(&mut with, "hdr:a", &token).await, Ok(()));
+    let mut without = Peer::connect_with(stage.gateway.address(), &token).await;
+    assert_eq!(
+        outcome(&mut without, "hdr:a", &token).await,
+        Err(unauthorized("hdr:a"))
+    );
+    let bearer = format!("Bearer {token}");
+    let path = "/api/broadcast/hdr:a/events/e?private=true";
+    for (pass, status) in [("it's \"open\"", 202), ("closed", 403)] {
+        let headers = [("authorization", &*bearer), ("x-pass", pass)];
+        let answer = post(&stage.gateway, path, &headers, &json!({})).await;
+        assert_eq!(answer.status, status, "{pass}");
+    }
 }
 
 #[tokio::test]
