@@ -7,7 +7,8 @@
 //! program that writes the same bytes to the same sockets and does nothing else ([`floor`]); what a server adds is
 //! the ratio ([`bench`]).
 //!
-//! Changes of a database are measured apart, in units of their own and with a private PostgreSQL ([`changes`]).
+//! What the database takes part in is measured apart, in units of its own and with a private PostgreSQL ([`staged`]):
+//! its changes ([`changes`]).
 //!
 //! Nothing here runs without an end: every wait has a limit, and [`server::guard`] bounds the whole.
 
@@ -26,6 +27,7 @@ pub mod process;
 pub mod report;
 pub mod scenario;
 pub mod server;
+pub mod staged;
 pub mod swarm;
 pub mod target;
 

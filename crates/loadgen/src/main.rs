@@ -3,12 +3,12 @@
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use loadgen::bench::{Comparison, Contestant, compare};
-use loadgen::changes;
 use loadgen::message::Wire;
 use loadgen::scenario::{self, Scenario, Settings};
 use loadgen::server::{self, Launch, Server};
+use loadgen::staged::{self, Suite};
 use loadgen::target::Target;
-use loadgen::{Result, floor, process, report};
+use loadgen::{Result, changes, floor, process, report};
 use serde_json::{Map, Value};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -93,20 +93,30 @@ struct Bench {
 
 #[derive(Args)]
 struct BenchChanges {
+    #[command(flatten)]
+    length: Length,
+    /// Only this scenario; may be given several times.
+    #[arg(long, value_parser = scenarios_of(&changes::SUITE), value_name = "NAME")]
+    only: Vec<&'static staged::Scenario>,
+}
+
+#[derive(Args)]
+struct Length {
     /// Shorter stretches.
     #[arg(long)]
     quick: bool,
-    /// Only this scenario; may be given several times.
-    #[arg(long, value_parser = change_scenarios(), value_name = "NAME")]
-    only: Vec<&'static changes::Scenario>,
 }
 
-fn change_scenarios() -> impl TypedValueParser<Value = &'static changes::Scenario> {
-    let names = changes::ALL
+fn scenarios_of(suite: &'static Suite) -> impl TypedValueParser<Value = &'static staged::Scenario> {
+    let names = suite
+        .scenarios
         .iter()
         .map(|scenario| PossibleValue::new(scenario.name).help(scenario.about));
-    PossibleValuesParser::new(names)
-        .map(|name| changes::named(&name).expect("only names of scenarios are possible values"))
+    PossibleValuesParser::new(names).map(|name| {
+        suite
+            .named(&name)
+            .expect("only names of scenarios are possible values")
+    })
 }
 
 fn scenarios() -> impl TypedValueParser<Value = &'static Scenario> {
@@ -120,27 +130,18 @@ fn scenarios() -> impl TypedValueParser<Value = &'static Scenario> {
 fn main() -> Result<()> {
     match Cli::parse().verb {
         Verb::Floor { address } => Ok(floor::serve(floor::listen(address)?)?),
-        Verb::Bench(bench) => {
-            server::guard(BENCH_LIMIT)?;
-            run(&bench)
-        }
-        Verb::BenchChanges(bench) => {
-            server::guard(BENCH_LIMIT)?;
-            run_changes(bench)
-        }
+        Verb::Bench(bench) => run(&bench),
+        Verb::BenchChanges(bench) => play(&changes::SUITE, &bench.length, bench.only),
     }
 }
 
-fn run_changes(bench: BenchChanges) -> Result<()> {
+fn play(suite: &Suite, length: &Length, only: Vec<&'static staged::Scenario>) -> Result<()> {
+    server::guard(BENCH_LIMIT)?;
     let open_files = process::raise_open_files(OPEN_FILES_WANTED)?;
-    let void = changes::bench(changes::Options {
+    let void = suite.play(staged::Options {
         roost: std::env::current_exe()?.with_file_name("roost"),
-        scenarios: if bench.only.is_empty() {
-            changes::ALL.iter().collect()
-        } else {
-            bench.only
-        },
-        quick: bench.quick,
+        only,
+        quick: length.quick,
         sockets_max: usize::try_from(open_files.saturating_sub(OPEN_FILES_BESIDES))?,
     })?;
     if void > 0 {
@@ -150,6 +151,7 @@ fn run_changes(bench: BenchChanges) -> Result<()> {
 }
 
 fn run(bench: &Bench) -> Result<()> {
+    server::guard(BENCH_LIMIT)?;
     let open_files = process::raise_open_files(OPEN_FILES_WANTED)?;
     let settings = Settings {
         wire: bench.wire,

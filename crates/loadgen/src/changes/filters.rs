@@ -1,11 +1,13 @@
 //! Five hundred listeners with a filter each: first rows that one of them wants, then rows that all of them do.
 
-use super::arrivals::Reach;
-use super::stage::Stage;
-use super::verdict::Figure;
-use super::writer::Pace;
-use super::{Scenario, anybody, bare_reader, gather, schema, trial, writer};
+use super::{anybody, gather, read_bare, schema, writer};
 use crate::Result;
+use crate::staged::Scenario;
+use crate::staged::arrivals::Reach;
+use crate::staged::stage::Stage;
+use crate::staged::trial;
+use crate::staged::verdict::Figure;
+use crate::staged::writer::Pace;
 
 const ROWS_PER_SECOND: f64 = 50.0;
 /// At this rate hardly anything is woken up for one row alone.
@@ -28,7 +30,7 @@ fn run(stage: &mut Stage) -> Result<Vec<Figure>> {
     };
 
     stage.stop_gateway()?;
-    let bare = bare_reader::read(stage, &writer, pace)?;
+    let bare = read_bare(stage, &writer, pace)?;
     let bare_us = bare.cpu.as_secs_f64() * 1e6 / pace.rows() as f64;
 
     let mut audience = gather(stage, &listeners(|number| format!("key=eq.{number}"))?)?;
@@ -37,7 +39,7 @@ fn run(stage: &mut Stage) -> Result<Vec<Figure>> {
         includes: |row, socket| row % schema::USERS == socket as u64,
     };
     let trial = trial::measure(stage, &mut audience, &writer, pace, &own)?;
-    let mut figures = trial.latencies(Some((2.0, 10.0)));
+    let mut figures = trial.latencies(Some(2.0), Some(10.0));
     let cpu = trial.gateway_us_per_delivery();
     figures.push(Figure::new("gateway CPU per delivery, one listener per change", cpu, "µs").at_most(15.0));
     figures.push(Figure::new(

@@ -1,11 +1,13 @@
 //! A change now and then, with one listener: what nothing but the way itself costs.
 
-use super::arrivals::{Quantiles, Reach};
-use super::stage::Stage;
-use super::verdict::Figure;
-use super::writer::Pace;
-use super::{Scenario, anybody, bare_reader, gather, schema, trial, writer};
+use super::{anybody, gather, read_bare, schema, writer};
 use crate::Result;
+use crate::staged::Scenario;
+use crate::staged::arrivals::Reach;
+use crate::staged::stage::Stage;
+use crate::staged::trial;
+use crate::staged::verdict::Figure;
+use crate::staged::writer::Pace;
 
 const ROWS_PER_SECOND: f64 = 5.0;
 
@@ -19,21 +21,15 @@ fn run(stage: &mut Stage) -> Result<Vec<Figure>> {
     let writer = writer(stage, 1, schema::OPEN, 1)?;
     stage.stop_gateway()?;
     let pace = Pace::new(ROWS_PER_SECOND, 1, stage.stretch(6.0));
-    let bare = bare_reader::read(stage, &writer, pace)?;
-    let delays = bare.rows.iter().zip(&bare.commits);
-    let bare = Quantiles::of(
-        delays
-            .map(|(at, commit)| at.saturating_sub(commit.returned))
-            .collect(),
-    );
+    let bare = read_bare(stage, &writer, pace)?;
 
     let mut audience = gather(stage, &anybody(schema::OPEN, 1, |_| None)?)?;
     let pace = Pace::new(ROWS_PER_SECOND, 1, stage.stretch(30.0));
     let trial = trial::measure(stage, &mut audience, &writer, pace, &Reach::all(1))?;
-    let mut figures = trial.latencies(Some((2.0, 10.0)));
+    let mut figures = trial.latencies(Some(2.0), Some(10.0));
     figures.push(Figure::new(
         "floor: commit to a bare reader, p50",
-        bare.ms(0.5),
+        bare.delays().ms(0.5),
         "ms",
     ));
     figures.extend(trial.shares());

@@ -1,12 +1,14 @@
 //! Ten thousand subscriptions that differ in the value they want, and rows that one of them wants.
 
-use super::arrivals::Reach;
-use super::audience::Audience;
-use super::search::{Search, Shape};
-use super::stage::Stage;
-use super::verdict::Figure;
-use super::{Scenario, anybody, schema, writer};
+use super::{ROUTE, anybody, schema, writer};
 use crate::Result;
+use crate::staged::Scenario;
+use crate::staged::arrivals::Reach;
+use crate::staged::audience::Audience;
+use crate::staged::climb::Carried;
+use crate::staged::search::{Search, Shape};
+use crate::staged::stage::Stage;
+use crate::staged::verdict::Figure;
 
 const SUBSCRIPTIONS: usize = 10_000;
 const CONNECTIONS: usize = 4;
@@ -26,7 +28,7 @@ fn run(stage: &mut Stage) -> Result<Vec<Figure>> {
     let channels_each = SUBSCRIPTIONS.div_ceil(stage.sockets_max.min(SUBSCRIPTIONS));
     let writer = writer(stage, CONNECTIONS, schema::OPEN, 1)?;
     let search = Search {
-        gather: &|stage| Audience::gather(&stage.gateway()?.target, &listeners, channels_each),
+        gather: &|stage| Audience::gather(&stage.gateway()?.target, &ROUTE, &listeners, channels_each),
         writer: &writer,
         shape: Shape::Batches,
         reach: Reach {
@@ -36,7 +38,7 @@ fn run(stage: &mut Stage) -> Result<Vec<Figure>> {
         from: 4000.0,
     };
     let trial = search.highest(stage)?;
-    let rows = trial.rows_per_second();
+    let rows = trial.per_second();
     let mut figures = vec![
         Figure::new("matched rows/s", rows, "1/s").at_least(5000.0),
         Figure::new("rows of one transaction", trial.pace.rows_each as f64, ""),
@@ -47,7 +49,7 @@ fn run(stage: &mut Stage) -> Result<Vec<Figure>> {
             "µs",
         ),
     ];
-    figures.extend(trial.latencies(None));
+    figures.extend(trial.latencies(None, None));
     figures.extend(trial.shares());
     Ok(figures)
 }

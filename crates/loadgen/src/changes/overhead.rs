@@ -1,11 +1,13 @@
 //! What following its changes costs PostgreSQL: the same inserts with the gateway and without, in turn.
 
-use super::arrivals::Reach;
-use super::stage::Stage;
-use super::verdict::Figure;
-use super::writer::{Pace, Writer};
-use super::{Scenario, anybody, gather, schema, trial, writer};
+use super::{anybody, gather, schema, writer};
 use crate::Result;
+use crate::staged::Scenario;
+use crate::staged::arrivals::Reach;
+use crate::staged::stage::Stage;
+use crate::staged::trial;
+use crate::staged::verdict::Figure;
+use crate::staged::writer::{Pace, Writer};
 use std::time::{Duration, Instant};
 
 const ROWS_PER_SECOND: f64 = 500.0;

@@ -1,14 +1,15 @@
 //! The most changes per second that are delivered without falling behind, each to all listeners.
 
-use super::arrivals::Reach;
-use super::audience::Audience;
-use super::search::{Search, Shape};
-use super::stage::Stage;
-use super::verdict::Figure;
-use super::writer::{Pace, Writer};
-use super::{Scenario, anybody, schema, writer};
+use super::{ROUTE, anybody, schema, writer};
 use crate::Result;
-use std::time::Instant;
+use crate::staged::Scenario;
+use crate::staged::arrivals::Reach;
+use crate::staged::audience::Audience;
+use crate::staged::climb::Carried;
+use crate::staged::search::{Search, Shape};
+use crate::staged::stage::Stage;
+use crate::staged::verdict::Figure;
+use crate::staged::writer::{Pace, Writer};
 
 const LISTENERS: usize = 100;
 const LISTENERS_WIDE: usize = 500;
@@ -22,7 +23,7 @@ pub(super) const BATCHES: Scenario = Scenario {
     about: "most rows/s to 100 listeners, 100 transactions/s of several rows over 4 connections",
     run: |stage| {
         let writer = writer(stage, CONNECTIONS_BATCHES, schema::OPEN, 1)?;
-        let inserts = inserts_alone(stage, &writer, Pace::unpaced(40, 500))?;
+        let inserts = writer.alone(stage, Pace::unpaced(40, 500))?;
         let mut figures = peak(stage, &writer, LISTENERS, Shape::Batches, 2000.0, 4000.0)?;
         figures.push(Figure::new(
             "floor: rows/s in transactions of 40, without a gateway",
@@ -38,7 +39,7 @@ pub(super) const SINGLE: Scenario = Scenario {
     about: "most rows/s to 100 listeners, a transaction each over 8 connections",
     run: |stage| {
         let writer = writer(stage, CONNECTIONS, schema::OPEN, 1)?;
-        let inserts = inserts_alone(stage, &writer, Pace::unpaced(1, 10_000))?;
+        let inserts = writer.alone(stage, Pace::unpaced(1, 10_000))?;
         let mut figures = peak(stage, &writer, LISTENERS, Shape::Single, 2000.0, 4000.0)?;
         figures.push(Figure::new(
             "floor: rows/s in transactions of 1, without a gateway",
@@ -69,7 +70,7 @@ fn peak(
     stage.start_gateway()?;
     let members = anybody(schema::OPEN, listeners, |_| None)?;
     let search = Search {
-        gather: &|stage| Audience::gather(&stage.gateway()?.target, &members, 1),
+        gather: &|stage| Audience::gather(&stage.gateway()?.target, &ROUTE, &members, 1),
         writer,
         shape,
         reach: Reach::all(listeners as u64),
@@ -77,11 +78,11 @@ fn peak(
     };
     let trial = search.highest(stage)?;
     let mut figures = vec![
-        Figure::new("rows/s", trial.rows_per_second(), "1/s").at_least(goal),
-        Figure::new("deliveries/s", trial.rows_per_second() * listeners as f64, "1/s"),
+        Figure::new("rows/s", trial.per_second(), "1/s").at_least(goal),
+        Figure::new("deliveries/s", trial.per_second() * listeners as f64, "1/s"),
         Figure::new("rows of one transaction", trial.pace.rows_each as f64, ""),
     ];
-    figures.extend(trial.latencies(None));
+    figures.extend(trial.latencies(None, None));
     figures.push(Figure::new(
         "gateway CPU per delivery",
         trial.gateway_us_per_delivery(),
@@ -89,13 +90,4 @@ fn peak(
     ));
     figures.extend(trial.shares());
     Ok(figures)
-}
-
-/// Rows per second as fast as they go, with nobody following.
-fn inserts_alone(stage: &mut Stage, writer: &Writer, pace: Pace) -> Result<f64> {
-    stage.stop_gateway()?;
-    let first = stage.take_rows(pace.rows());
-    let begun = Instant::now();
-    writer.write(pace, first, begun)?;
-    Ok(pace.rows() as f64 / begun.elapsed().as_secs_f64())
 }

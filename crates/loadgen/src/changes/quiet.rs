@@ -1,9 +1,9 @@
 //! A hundred listeners and no changes: what the gateway asks the database meanwhile. Counted in the database's log.
 
-use super::arrivals::Arrivals;
-use super::stage::Stage;
-use super::verdict::Figure;
-use super::{Scenario, anybody, gather, schema};
+use super::{anybody, gather, schema};
+use crate::staged::Scenario;
+use crate::staged::stage::Stage;
+use crate::staged::verdict::Figure;
 use crate::{Result, failed};
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ fn run(stage: &mut Stage) -> Result<Vec<Figure>> {
 fn listen(stage: &mut Stage) -> Result<Vec<Figure>> {
     let mut audience = gather(stage, &anybody(schema::OPEN, LISTENERS, |_| None)?)?;
     let settled = Instant::now() + SETTLE;
-    let mut arrivals = Arrivals::new(0, Instant::now());
+    let mut arrivals = audience.arrivals(0, Instant::now());
     while let Some(left) = settled.checked_duration_since(Instant::now()) {
         audience.listen(left, &mut arrivals)?;
     }

@@ -1,12 +1,14 @@
 //! Five hundred users, each with a token of its own, on a table with row level security.
 
-use super::arrivals::Reach;
-use super::audience::{Audience, Listener};
-use super::search::{Search, Shape};
-use super::stage::{Stage, token};
-use super::verdict::Figure;
-use super::{Scenario, schema, writer};
-use crate::Result;
+use super::{ROUTE, schema, writer};
+use crate::staged::Scenario;
+use crate::staged::arrivals::Reach;
+use crate::staged::audience::Audience;
+use crate::staged::climb::Carried;
+use crate::staged::search::{Search, Shape};
+use crate::staged::stage::{Stage, token};
+use crate::staged::verdict::Figure;
+use crate::{Result, message};
 
 const CONNECTIONS: usize = 4;
 
@@ -44,26 +46,27 @@ fn peak(
 ) -> Result<Vec<Figure>> {
     stage.start_gateway()?;
     let user = |number| {
-        Ok(Listener {
-            topic: format!("bench-{number}"),
-            token: token("authenticated", Some(&schema::user(number)))?,
+        let token = token("authenticated", &[("sub", &schema::user(number))])?;
+        Ok(message::subscription(
+            &format!("bench-{number}"),
+            &token,
             table,
-            filter: None,
-        })
+            None,
+        ))
     };
     let users = (0..schema::USERS).map(user).collect::<Result<Vec<_>>>()?;
     let writer = writer(stage, CONNECTIONS, table, keys)?;
     let search = Search {
-        gather: &|stage| Audience::gather(&stage.gateway()?.target, &users, 1),
+        gather: &|stage| Audience::gather(&stage.gateway()?.target, &ROUTE, &users, 1),
         writer: &writer,
         shape: Shape::Single,
         reach,
         from,
     };
     let trial = search.highest(stage)?;
-    let rows = trial.rows_per_second();
+    let rows = trial.per_second();
     let mut figures = vec![Figure::new("changes/s", rows, "1/s").at_least(goal)];
-    figures.extend(trial.latencies(None));
+    figures.extend(trial.latencies(None, None));
     figures.push(Figure::new(
         "PostgreSQL CPU per 1,000 changes, inserts included",
         trial.cpu.postgres.as_secs_f64() * 1e3 / trial.pace.rows() as f64,

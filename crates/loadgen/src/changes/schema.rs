@@ -3,11 +3,6 @@
 //! All have the same shape, a bigint as primary key and some hundred bytes besides. Row n belongs to listener n modulo
 //! their number, wherever it matters who a row is for.
 
-/// The roles and the functions of policies, as `roost dev` sets them up.
-pub(super) const ROLES: &str = include_str!("../../../../migrations/dev/0001_roles.sql");
-/// See [`ROLES`].
-pub(super) const POLICY_FUNCTIONS: &str = include_str!("../../../../migrations/dev/0002_auth.sql");
-
 /// The publication the gateway follows.
 pub(super) const PUBLICATION: &str = "supabase_realtime";
 /// Everybody may see its rows.

@@ -1,11 +1,13 @@
 //! A hundred changes per second, each to a hundred listeners.
 
-use super::arrivals::Reach;
-use super::stage::Stage;
-use super::verdict::Figure;
-use super::writer::Pace;
-use super::{Scenario, anybody, gather, schema, trial, writer};
+use super::{anybody, gather, schema, writer};
 use crate::Result;
+use crate::staged::Scenario;
+use crate::staged::arrivals::Reach;
+use crate::staged::stage::Stage;
+use crate::staged::trial;
+use crate::staged::verdict::Figure;
+use crate::staged::writer::Pace;
 
 const LISTENERS: usize = 100;
 const ROWS_PER_SECOND: f64 = 100.0;
@@ -22,7 +24,7 @@ fn run(stage: &mut Stage) -> Result<Vec<Figure>> {
     let pace = Pace::new(ROWS_PER_SECOND, 1, stage.stretch(15.0));
     let reach = Reach::all(LISTENERS as u64);
     let trial = trial::measure(stage, &mut audience, &writer, pace, &reach)?;
-    let mut figures = trial.latencies(Some((2.0, 10.0)));
+    let mut figures = trial.latencies(Some(2.0), Some(10.0));
     figures.push(Figure::new(
         "gateway CPU per delivery",
         trial.gateway_us_per_delivery(),

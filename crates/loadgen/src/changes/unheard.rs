@@ -1,10 +1,10 @@
 //! Many rows nobody listens to, all of one transaction, and then one somebody does.
 
-use super::arrivals::Arrivals;
-use super::stage::{Cpu, Stage};
-use super::verdict::Figure;
-use super::writer::{Pace, Writer, micros_since};
-use super::{Scenario, anybody, bare_reader, gather, schema, writer};
+use super::{anybody, gather, read_bare, schema, writer};
+use crate::staged::Scenario;
+use crate::staged::stage::{Cpu, Stage};
+use crate::staged::verdict::Figure;
+use crate::staged::writer::{Pace, Writer, micros_since};
 use crate::{Result, failed};
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ fn run(stage: &mut Stage) -> Result<Vec<Figure>> {
     for _ in 0..ROUNDS {
         rounds.push(decode(stage, &unheard, &heard, rows)?);
         stage.stop_gateway()?;
-        let bare = bare_reader::read(stage, &unheard, Pace::unpaced(rows, 1))?;
+        let bare = read_bare(stage, &unheard, Pace::unpaced(rows, 1))?;
         let returned = bare.commits.first().map_or(0, |commit| commit.returned);
         let wall = bare.rows.last().map_or(0, |last| last.saturating_sub(returned));
         bare_rounds.push((Duration::from_micros(wall.into()), bare.cpu));
@@ -92,7 +92,7 @@ fn decode(stage: &mut Stage, unheard: &Writer, heard: &Writer, rows: u64) -> Res
     unheard.write(Pace::unpaced(rows, 1), first, epoch)?;
     let committed = micros_since(epoch);
     heard.write(Pace::unpaced(1, 1), marker, epoch)?;
-    let mut arrivals = Arrivals::new(marker, epoch);
+    let mut arrivals = audience.arrivals(marker, epoch);
     while arrivals.count() == 0 {
         audience.listen(Duration::from_millis(50), &mut arrivals)?;
         if epoch.elapsed() > ARRIVAL_MAX {

@@ -1,6 +1,6 @@
-//! Listeners: sockets that have joined with a binding and been told that it stands.
+//! Listeners: sockets that have joined and been told that what they asked for flows.
 
-use super::arrivals::{Arrivals, is_about_changes, is_complaint};
+use super::arrivals::{Arrivals, Route};
 use crate::swarm::{Member, Swarm};
 use crate::target::Target;
 use crate::{Result, failed, message};
@@ -12,59 +12,43 @@ const WINDOW: usize = 256;
 /// Longest wait for all subscriptions of a scenario.
 const SUBSCRIBE_MAX: Duration = Duration::from_secs(120);
 
-/// One channel with one binding to all changes of a table.
-#[derive(Clone, Debug)]
-pub(super) struct Listener {
-    /// Its topic, without `realtime:`.
-    pub(super) topic: String,
-    /// Its token.
-    pub(super) token: String,
-    /// The table.
-    pub(super) table: &'static str,
-    /// Its filter.
-    pub(super) filter: Option<String>,
-}
-
-/// The gateway refused a binding, and said so.
+/// The gateway refused a subscription, and said so.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refused(
+pub(crate) struct Refused(
     /// What it said.
-    pub(super) String,
+    pub(crate) String,
 );
 
 impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the gateway refuses the binding: {}", self.0)
+        write!(f, "the gateway refuses the subscription: {}", self.0)
     }
 }
 
 impl std::error::Error for Refused {}
 
 /// Sockets with standing subscriptions.
-pub(super) struct Audience {
+pub(crate) struct Audience {
     swarm: Swarm,
+    route: &'static Route,
 }
 
 impl Audience {
-    /// Opens a socket for every `channels_each` of `listeners` and waits until all bindings stand. An error is
-    /// [`Refused`] if the gateway does not take one.
-    pub(super) fn gather(target: &Target, listeners: &[Listener], channels_each: usize) -> Result<Audience> {
+    /// Opens a socket for every `channels_each` of `joins`, which are finished frames, and waits until the gateway has
+    /// said of each that what it asks for flows. An error is [`Refused`] if the gateway does not take one.
+    pub(crate) fn gather(
+        target: &Target,
+        route: &'static Route,
+        joins: &[Vec<u8>],
+        channels_each: usize,
+    ) -> Result<Audience> {
         let mut swarm = Swarm::new(target)?;
-        let mut members = listeners.chunks(channels_each).map(|channels| {
-            let joins = channels.iter().flat_map(|listener| {
-                let Listener {
-                    topic,
-                    token,
-                    table,
-                    filter,
-                } = listener;
-                message::subscription(topic, token, table, filter.as_deref())
-            });
-            (channels.len(), Member::new(joins.collect()))
-        });
+        let mut members = joins
+            .chunks(channels_each)
+            .map(|channels| (channels.len(), Member::new(channels.concat())));
         let begun = Instant::now();
         let (mut started, mut standing, mut refusal) = (0, 0, None);
-        while standing < listeners.len() {
+        while standing < joins.len() {
             while started < standing + WINDOW
                 && let Some((channels, member)) = members.next()
             {
@@ -72,9 +56,9 @@ impl Audience {
                 started += channels;
             }
             swarm.pump(Duration::from_millis(100), &mut |delivery| {
-                if is_complaint(delivery.payload) {
+                if route.is_complaint(delivery.payload) {
                     refusal.get_or_insert_with(|| message_of(delivery.payload));
-                } else if is_about_changes(delivery.payload) {
+                } else if route.is_notice(delivery.payload) {
                     standing += 1;
                 }
             })?;
@@ -87,27 +71,32 @@ impl Audience {
             if begun.elapsed() > SUBSCRIBE_MAX {
                 return failed(format!(
                     "{standing} of {} subscriptions stand after {SUBSCRIBE_MAX:?}",
-                    listeners.len()
+                    joins.len()
                 ));
             }
         }
-        Ok(Audience { swarm })
+        Ok(Audience { swarm, route })
+    }
+
+    /// Nothing yet, of a run that begins with row `first`.
+    pub(crate) fn arrivals(&self, first: u64, epoch: Instant) -> Arrivals {
+        Arrivals::new(self.route, first, epoch)
     }
 
     /// Waits at most `timeout` for something to arrive and takes note of it.
-    pub(super) fn listen(&mut self, timeout: Duration, arrivals: &mut Arrivals) -> Result<()> {
+    pub(crate) fn listen(&mut self, timeout: Duration, arrivals: &mut Arrivals) -> Result<()> {
         Ok(self
             .swarm
             .pump(timeout, &mut |delivery| arrivals.take(&delivery))?)
     }
 
     /// Why the gateway closed the first of the sockets it closed.
-    pub(super) fn closed(&self) -> Option<&str> {
+    pub(crate) fn closed(&self) -> Option<&str> {
         self.swarm.counts().first_failure.as_deref()
     }
 
     /// Sends a heartbeat on the first `sockets` sockets.
-    pub(super) fn beat(&mut self, sockets: usize) -> Result<()> {
+    pub(crate) fn beat(&mut self, sockets: usize) -> Result<()> {
         let heartbeat = message::heartbeat();
         (0..sockets).try_for_each(|socket| Ok(self.swarm.send(socket, &heartbeat)?))
     }

@@ -3,7 +3,7 @@
 //! PostgreSQL runs with the settings it is shipped with, fsync included, but for two: no autovacuum and no checkpoint
 //! by time, which would fall into one scenario and not into another.
 
-use super::schema;
+use super::verdict::Figure;
 use crate::server::{Launch, Server};
 use crate::{Result, failed, process};
 use pgcluster::TestCluster;
@@ -12,12 +12,21 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// The roles and the functions of policies, as `roost dev` sets them up.
+const ROLES: &str = include_str!("../../../../migrations/dev/0001_roles.sql");
+/// See [`ROLES`].
+const POLICY_FUNCTIONS: &str = include_str!("../../../../migrations/dev/0002_auth.sql");
+
 const DATABASE: &str = "bench";
+/// What is looked at from here leaves no traces in the statistics of [`DATABASE`].
+const ELSEWHERE: &str = "postgres";
 /// Signs the tokens of gateways that are started here, which live as long as the benchmark and listen on the loopback.
 const SECRET: &str = "a-secret-that-only-benchmarks-use";
 const TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// How long PostgreSQL may take to notice that a gateway is gone.
-const SLOT_RELEASE_MAX: Duration = Duration::from_secs(30);
+const RELEASE_MAX: Duration = Duration::from_secs(30);
+/// Between two looks whether it has.
+const RELEASE_LOOK: Duration = Duration::from_millis(20);
 /// The last two would be on and 5 minutes.
 const SETTINGS: [(&str, &str); 5] = [
     ("fsync", "on"),
@@ -38,7 +47,7 @@ const TOLD: [&str; 7] = [
 ];
 
 /// A private PostgreSQL and, once started, a gateway on it.
-pub(super) struct Stage {
+pub(crate) struct Stage {
     cluster: TestCluster,
     dsn: String,
     postmaster: u32,
@@ -46,27 +55,27 @@ pub(super) struct Stage {
     gateway: Option<Server>,
     next_row: u64,
     /// Shorter stretches.
-    pub(super) quick: bool,
+    pub(crate) quick: bool,
     /// Most sockets a scenario may open: the limit of open files allows no more.
-    pub(super) sockets_max: usize,
+    pub(crate) sockets_max: usize,
 }
 
 /// CPU time used so far, or between two readings.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Cpu {
+pub(crate) struct Cpu {
     /// Of the gateway; nothing while there is none.
-    pub(super) gateway: Duration,
+    pub(crate) gateway: Duration,
     /// Of all processes of PostgreSQL.
-    pub(super) postgres: Duration,
+    pub(crate) postgres: Duration,
     /// Of this tool: listeners and writers.
-    pub(super) tool: Duration,
+    pub(crate) tool: Duration,
     /// Of the whole machine, these three included.
-    pub(super) machine: Duration,
+    pub(crate) machine: Duration,
 }
 
 impl Cpu {
     /// What was used since an earlier reading.
-    pub(super) fn since(self, earlier: Cpu) -> Cpu {
+    pub(crate) fn since(self, earlier: Cpu) -> Cpu {
         Cpu {
             gateway: self.gateway.saturating_sub(earlier.gateway),
             postgres: self.postgres.saturating_sub(earlier.postgres),
@@ -76,22 +85,37 @@ impl Cpu {
     }
 
     /// Of whatever else runs on the machine, and disturbs.
-    pub(super) fn others(self) -> Duration {
+    pub(crate) fn others(self) -> Duration {
         self.machine
             .saturating_sub(self.gateway + self.postgres + self.tool)
+    }
+
+    /// What each used of one core in that time.
+    pub(crate) fn shares(self, wall: Duration) -> Vec<Figure> {
+        let of = [
+            ("CPU of the gateway", self.gateway),
+            ("CPU of PostgreSQL, all its processes", self.postgres),
+            ("CPU of the load tool", self.tool),
+            ("CPU of everything else on the machine", self.others()),
+        ];
+        of.map(|(name, cpu)| {
+            let share = cpu.as_secs_f64() / wall.as_secs_f64().max(1e-9);
+            Figure::new(name, share * 100.0, "% of a core")
+        })
+        .to_vec()
     }
 }
 
 impl Stage {
     /// Starts a cluster, and sets a database up with `roost migrate` and the tables of the scenarios.
-    pub(super) fn set(roost: PathBuf, sockets_max: usize, quick: bool) -> Result<Stage> {
+    pub(crate) fn set(roost: PathBuf, tables: &str, sockets_max: usize, quick: bool) -> Result<Stage> {
         let cluster = TestCluster::start(&SETTINGS);
         let dsn = cluster.create_database(DATABASE);
-        for sql in [schema::ROLES, schema::POLICY_FUNCTIONS] {
+        for sql in [ROLES, POLICY_FUNCTIONS] {
             cluster.execute(DATABASE, sql)?;
         }
         let migration = Command::new(&roost)
-            .args(["migrate", "--database-url", &dsn])
+            .args(["migrate", "--log-level", "warn", "--database-url", &dsn])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .status()
@@ -99,7 +123,7 @@ impl Stage {
         if !migration.success() {
             return failed("the database could not be set up");
         }
-        cluster.execute(DATABASE, &schema::tables())?;
+        cluster.execute(DATABASE, tables)?;
         let directory = cluster.execute(DATABASE, "show data_directory")?;
         let pid_file = std::fs::read_to_string(PathBuf::from(directory).join("postmaster.pid"))?;
         let postmaster = pid_file.lines().next().unwrap_or_default().trim().parse()?;
@@ -116,29 +140,29 @@ impl Stage {
     }
 
     /// The settings of PostgreSQL everything else hangs on, in a line.
-    pub(super) fn settings(&self) -> Result<String> {
+    pub(crate) fn settings(&self) -> Result<String> {
         let shows = TOLD.map(|name| format!("select '{name} ' || current_setting('{name}');"));
         Ok(self.execute(&shows.concat())?.replace('\n', ", "))
     }
 
     /// The address of the database.
-    pub(super) fn dsn(&self) -> &str {
+    pub(crate) fn dsn(&self) -> &str {
         &self.dsn
     }
 
     /// Runs statements as superuser; see [`pgcluster::Cluster::execute`].
-    pub(super) fn execute(&self, sql: &str) -> Result<String> {
+    pub(crate) fn execute(&self, sql: &str) -> Result<String> {
         Ok(self.cluster.execute(DATABASE, sql)?)
     }
 
     /// What PostgreSQL has logged so far.
-    pub(super) fn log(&self) -> Result<String> {
+    pub(crate) fn log(&self) -> Result<String> {
         let log = std::fs::read(self.cluster.home().join("server.log"))?;
         Ok(String::from_utf8_lossy(&log).into_owned())
     }
 
     /// Starts a new gateway, in the place of one that is running.
-    pub(super) fn start_gateway(&mut self) -> Result<&Server> {
+    pub(crate) fn start_gateway(&mut self) -> Result<&Server> {
         self.stop_gateway()?;
         let arguments = [
             "serve",
@@ -157,41 +181,54 @@ impl Stage {
         let launch = Launch {
             program: self.roost.clone(),
             arguments: arguments.map(str::to_owned).to_vec(),
-            token: token("anon", None)?,
+            token: token("anon", &[])?,
         };
         Ok(self.gateway.insert(Server::start(&launch)?))
     }
 
     /// Kills the gateway, waits until PostgreSQL has noticed, and drops the slots it left behind: the next one begins
     /// where it is started.
-    pub(super) fn stop_gateway(&mut self) -> Result<()> {
+    pub(crate) fn stop_gateway(&mut self) -> Result<()> {
         self.gateway = None;
-        let begun = Instant::now();
-        while self.execute("select count(*) from pg_replication_slots where active")? != "0" {
-            if begun.elapsed() > SLOT_RELEASE_MAX {
-                return failed("a slot is still in use without a gateway");
-            }
-        }
+        self.wait_until_none("from pg_replication_slots where active")?;
         self.execute("select pg_drop_replication_slot(slot_name) from pg_replication_slots")?;
         Ok(())
     }
 
+    /// Waits until a query finds no row.
+    fn wait_until_none(&self, rows: &str) -> Result<()> {
+        let begun = Instant::now();
+        while self
+            .cluster
+            .execute(ELSEWHERE, &format!("select count(*) {rows}"))?
+            != "0"
+        {
+            if begun.elapsed() > RELEASE_MAX {
+                return failed(format!(
+                    "PostgreSQL does not notice that the gateway is gone: rows {rows}"
+                ));
+            }
+            std::thread::sleep(RELEASE_LOOK);
+        }
+        Ok(())
+    }
+
     /// The gateway that was started last.
-    pub(super) fn gateway(&self) -> Result<&Server> {
+    pub(crate) fn gateway(&self) -> Result<&Server> {
         self.gateway
             .as_ref()
             .ok_or_else(|| "no gateway was started".into())
     }
 
     /// The first of `count` numbers of rows that nobody had before.
-    pub(super) fn take_rows(&mut self, count: u64) -> u64 {
+    pub(crate) fn take_rows(&mut self, count: u64) -> u64 {
         let first = self.next_row;
         self.next_row += count;
         first
     }
 
     /// CPU time used so far.
-    pub(super) fn cpu(&self) -> Result<Cpu> {
+    pub(crate) fn cpu(&self) -> Result<Cpu> {
         let gateway = self.gateway.as_ref().map(Server::cpu_time).transpose()?;
         Ok(Cpu {
             gateway: gateway.flatten().unwrap_or_default(),
@@ -202,20 +239,22 @@ impl Stage {
     }
 
     /// A stretch of `seconds`, or a third of it in the quick benchmark.
-    pub(super) fn stretch(&self, seconds: f64) -> Duration {
+    pub(crate) fn stretch(&self, seconds: f64) -> Duration {
         Duration::from_secs_f64(if self.quick { seconds / 3.0 } else { seconds })
     }
 }
 
-/// A token of that role and, if given, user.
-pub(super) fn token(role: &str, sub: Option<&str>) -> Result<String> {
+/// A token of that role with these claims besides.
+pub(crate) fn token(role: &str, claims: &[(&str, &str)]) -> Result<String> {
     let expires = SystemTime::now().duration_since(UNIX_EPOCH)? + TOKEN_LIFE;
-    let mut claims = Map::from_iter([
+    let mut all = Map::from_iter([
         ("role".to_owned(), Value::from(role)),
         ("exp".to_owned(), Value::from(expires.as_secs())),
     ]);
-    if let Some(sub) = sub {
-        claims.insert("sub".to_owned(), Value::from(sub));
-    }
-    Ok(auth::sign(&claims, &auth::Secret::new(SECRET)))
+    all.extend(
+        claims
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), Value::from(*value))),
+    );
+    Ok(auth::sign(&all, &auth::Secret::new(SECRET)))
 }

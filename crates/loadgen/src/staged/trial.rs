@@ -1,7 +1,8 @@
 //! One measured stretch: somebody writes, everybody listens, and the CPU of all is read before and after.
 
-use super::arrivals::{Arrivals, Quantiles, Reach};
+use super::arrivals::{Quantiles, Reach};
 use super::audience::Audience;
+use super::climb::Carried;
 use super::stage::{Cpu, Stage};
 use super::verdict::Figure;
 use super::writer::{Commit, Pace, Writer};
@@ -18,33 +19,33 @@ const COME_TO_REST: Duration = Duration::from_millis(30);
 const WARM_UP: Duration = Duration::from_millis(500);
 
 /// What a stretch came to.
-pub(super) struct Trial {
+pub(crate) struct Trial {
     /// What was to be written.
-    pub(super) pace: Pace,
+    pub(crate) pace: Pace,
     /// Sockets that heard of each row.
-    pub(super) sockets: u64,
+    pub(crate) sockets: u64,
     /// From the first transaction to the last arrival.
-    pub(super) wall: Duration,
+    pub(crate) wall: Duration,
     /// From the return of the commit to the arrival.
-    pub(super) from_commit: Quantiles,
+    pub(crate) from_commit: Quantiles,
     /// From the sending of the transaction to the arrival.
-    pub(super) from_send: Quantiles,
+    pub(crate) from_send: Quantiles,
     /// From the first transaction to the last commit.
-    pub(super) writing: Duration,
+    pub(crate) writing: Duration,
     /// CPU time of all.
-    pub(super) cpu: Cpu,
+    pub(crate) cpu: Cpu,
 }
 
 /// How a stretch went.
-pub(super) enum Outcome {
-    /// Every row arrived where it should have.
-    Whole(Trial),
-    /// The load was too much: rows were still coming long after they were written, or sockets were closed.
+pub(crate) enum Outcome<T> {
+    /// Everything happened as it should have.
+    Whole(T),
+    /// The load was too much: things still happened long after they were due, or sockets were closed.
     TooMuch(String),
 }
 
 /// Writes at `pace`, after a short warm-up. An error if a row is lost, and also if the load is too much.
-pub(super) fn measure(
+pub(crate) fn measure(
     stage: &mut Stage,
     audience: &mut Audience,
     writer: &Writer,
@@ -64,18 +65,18 @@ pub(super) fn measure(
 }
 
 /// Writes at `pace`. An error if a row is lost.
-pub(super) fn run(
+pub(crate) fn run(
     stage: &mut Stage,
     audience: &mut Audience,
     writer: &Writer,
     pace: Pace,
     reach: &Reach,
-) -> Result<Outcome> {
+) -> Result<Outcome<Trial>> {
     let expected = pace.rows() * reach.sockets;
     let first = stage.take_rows(pace.rows());
     let before = stage.cpu()?;
     let epoch = Instant::now();
-    let mut arrivals = Arrivals::new(first, epoch);
+    let mut arrivals = audience.arrivals(first, epoch);
     let mut is_late = false;
     let commits = std::thread::scope(|scope| {
         let writing = scope.spawn(|| writer.write(pace, first, epoch));
@@ -121,52 +122,38 @@ pub(super) fn run(
 }
 
 impl Trial {
-    /// Rows per second, from the first transaction to the last arrival.
-    pub(super) fn rows_per_second(&self) -> f64 {
-        self.pace.rows() as f64 / self.wall.as_secs_f64().max(1e-9)
-    }
-
     /// Gateway CPU per delivery. Microseconds.
-    pub(super) fn gateway_us_per_delivery(&self) -> f64 {
+    pub(crate) fn gateway_us_per_delivery(&self) -> f64 {
         self.cpu.gateway.as_secs_f64() * 1e6 / (self.pace.rows() * self.sockets).max(1) as f64
     }
 
     /// What each process used of one core.
-    pub(super) fn shares(&self) -> Vec<Figure> {
-        let of = [
-            ("CPU of the gateway", self.cpu.gateway),
-            ("CPU of PostgreSQL, all its processes", self.cpu.postgres),
-            ("CPU of the load tool", self.cpu.tool),
-            ("CPU of everything else on the machine", self.cpu.others()),
-        ];
-        of.map(|(name, cpu)| {
-            let share = cpu.as_secs_f64() / self.wall.as_secs_f64().max(1e-9);
-            Figure::new(name, share * 100.0, "% of a core")
-        })
-        .to_vec()
+    pub(crate) fn shares(&self) -> Vec<Figure> {
+        self.cpu.shares(self.wall)
     }
 
-    /// p50 and p99 from the commit, with goals if they are asked for, and from the sending.
-    pub(super) fn latencies(&self, goals: Option<(f64, f64)>) -> Vec<Figure> {
-        let mut p50 = Figure::new("commit to socket, p50", self.from_commit.ms(0.5), "ms");
-        let mut p99 = Figure::new("commit to socket, p99", self.from_commit.ms(0.99), "ms");
-        if let Some((median, slowest)) = goals {
-            p50 = p50.at_most(median);
-            p99 = p99.at_most(slowest);
-        }
+    /// p50 and p99 from the commit, with the most they may be in milliseconds if that is asked, and from the sending.
+    pub(crate) fn latencies(&self, p50_max: Option<f64>, p99_max: Option<f64>) -> Vec<Figure> {
+        let figure = |from: &str, latency: &Quantiles, name: &str, share| {
+            Figure::new(format!("{from} to socket, {name}"), latency.ms(share), "ms")
+        };
+        let bounded = |figure: Figure, most: Option<f64>| match most {
+            Some(most) => figure.at_most(most),
+            None => figure,
+        };
+        let sending = "sending of the transaction";
         vec![
-            p50,
-            p99,
-            Figure::new(
-                "sending of the transaction to socket, p50",
-                self.from_send.ms(0.5),
-                "ms",
-            ),
-            Figure::new(
-                "sending of the transaction to socket, p99",
-                self.from_send.ms(0.99),
-                "ms",
-            ),
+            bounded(figure("commit", &self.from_commit, "p50", 0.5), p50_max),
+            bounded(figure("commit", &self.from_commit, "p99", 0.99), p99_max),
+            figure(sending, &self.from_send, "p50", 0.5),
+            figure(sending, &self.from_send, "p99", 0.99),
         ]
+    }
+}
+
+impl Carried for Trial {
+    /// Rows, from the first transaction to the last arrival.
+    fn per_second(&self) -> f64 {
+        self.pace.rows() as f64 / self.wall.as_secs_f64().max(1e-9)
     }
 }

@@ -1,6 +1,6 @@
-//! The floor: somebody who follows the publication as the gateway does and does nothing with what comes.
+//! The floor: somebody who follows a publication as the gateway does and does nothing with what comes.
 
-use super::schema::PUBLICATION;
+use super::arrivals::Quantiles;
 use super::stage::Stage;
 use super::writer::{Commit, Pace, Writer, micros_since};
 use crate::Result;
@@ -18,22 +18,38 @@ const INSERT: u8 = b'I';
 const COMMIT: u8 = b'C';
 
 /// What a bare reader saw.
-pub(super) struct Reading {
+pub(crate) struct Reading {
     /// When each transaction was written.
-    pub(super) commits: Vec<Commit>,
+    pub(crate) commits: Vec<Commit>,
     /// When each row came, in microseconds since the epoch of the run.
-    pub(super) rows: Vec<u32>,
+    pub(crate) rows: Vec<u32>,
     /// CPU time of reading.
-    pub(super) cpu: Duration,
+    pub(crate) cpu: Duration,
 }
 
-/// Writes at `pace` while a bare reader follows.
-pub(super) fn read(stage: &mut Stage, writer: &Writer, pace: Pace) -> Result<Reading> {
+impl Reading {
+    /// Microseconds from the return of a commit to the arrival of its row, if each row is a transaction. With several writers, whose
+    /// commits may return in another order than they are told of, this is right to within their differences.
+    pub(crate) fn delays(&self) -> Quantiles {
+        let mut returned: Vec<u32> = self.commits.iter().map(|commit| commit.returned).collect();
+        returned.sort_unstable();
+        let delays = self.rows.iter().zip(returned);
+        Quantiles::of(delays.map(|(at, returned)| at.saturating_sub(returned)).collect())
+    }
+}
+
+/// Writes at `pace` while a bare reader follows the publication.
+pub(crate) fn read(
+    stage: &mut Stage,
+    publication: &'static str,
+    writer: &Writer,
+    pace: Pace,
+) -> Result<Reading> {
     let epoch = Instant::now();
     let (ready, is_ready) = channel();
     let dsn: Dsn = stage.dsn().parse()?;
     let rows = usize::try_from(pace.rows())?;
-    let thread = std::thread::spawn(move || follow(&dsn, rows, epoch, ready));
+    let thread = std::thread::spawn(move || follow(&dsn, publication, rows, epoch, ready));
     let begun = wait(&is_ready);
     let commits = match begun {
         Ok(()) => writer.write(pace, stage.take_rows(pace.rows()), epoch)?,
@@ -53,7 +69,13 @@ fn end(thread: JoinHandle<Result<(Vec<u32>, Duration)>>) -> Result<(Vec<u32>, Du
 }
 
 /// Follows until `rows` rows have come, and says when the stream runs.
-fn follow(dsn: &Dsn, rows: usize, epoch: Instant, ready: Sender<()>) -> Result<(Vec<u32>, Duration)> {
+fn follow(
+    dsn: &Dsn,
+    publication: &str,
+    rows: usize,
+    epoch: Instant,
+    ready: Sender<()>,
+) -> Result<(Vec<u32>, Duration)> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -61,7 +83,7 @@ fn follow(dsn: &Dsn, rows: usize, epoch: Instant, ready: Sender<()>) -> Result<(
         let mut connection = Connection::open(dsn).await?;
         connection.create_temporary_slot(SLOT).await?;
         let mut stream = connection
-            .start_replication(SLOT, Lsn::ZERO, &[PUBLICATION])
+            .start_replication(SLOT, Lsn::ZERO, &[publication])
             .await?;
         // Nobody waits any more if this took too long.
         _ = ready.send(());

@@ -6,8 +6,31 @@ use crate::swarm::Delivery;
 use memchr::memmem::{Finder, find};
 use std::time::Instant;
 
-/// What stands before the number of a row: the primary key is the shortest name, so it comes first.
-const MARKER: &str = r#""record":{"id":"#;
+/// How rows get to their listeners, and what is known of the frames.
+pub(crate) struct Route {
+    /// The extension that `system` messages about it name.
+    pub(crate) extension: &'static str,
+    /// What stands before the number of a row. Blanks may follow.
+    pub(crate) number_marker: &'static str,
+}
+
+impl Route {
+    /// Whether a frame is a `system` message about this route.
+    pub(crate) fn is_notice(&self, payload: &[u8]) -> bool {
+        let Some(at) = find(payload, EXTENSION_MARKER) else {
+            return false;
+        };
+        let name = payload.get(at + EXTENSION_MARKER.len()..).unwrap_or_default();
+        name.starts_with(self.extension.as_bytes()) && name.get(self.extension.len()) == Some(&b'"')
+    }
+
+    /// Whether it is one that is not ok.
+    pub(crate) fn is_complaint(&self, payload: &[u8]) -> bool {
+        self.is_notice(payload) && find(payload, br#""status":"error""#).is_some()
+    }
+}
+
+const EXTENSION_MARKER: &[u8] = br#""extension":""#;
 
 /// One row on one socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,16 +44,16 @@ struct Arrival {
 
 /// Who hears of a row.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reach {
+pub(crate) struct Reach {
     /// How many sockets.
-    pub(super) sockets: u64,
+    pub(crate) sockets: u64,
     /// Whether the row of that number is for the socket of that index.
-    pub(super) includes: fn(u64, usize) -> bool,
+    pub(crate) includes: fn(u64, usize) -> bool,
 }
 
 impl Reach {
     /// Every row is for all sockets.
-    pub(super) fn all(sockets: u64) -> Reach {
+    pub(crate) fn all(sockets: u64) -> Reach {
         Reach {
             sockets,
             includes: |_, _| true,
@@ -39,7 +62,8 @@ impl Reach {
 }
 
 /// What has arrived in a run.
-pub(super) struct Arrivals {
+pub(crate) struct Arrivals {
+    route: &'static Route,
     marker: Finder<'static>,
     epoch: Instant,
     first: u64,
@@ -53,9 +77,10 @@ pub(super) struct Arrivals {
 
 impl Arrivals {
     /// Of a run that begins with row `first`.
-    pub(super) fn new(first: u64, epoch: Instant) -> Arrivals {
+    pub(crate) fn new(route: &'static Route, first: u64, epoch: Instant) -> Arrivals {
         Arrivals {
-            marker: Finder::new(MARKER),
+            route,
+            marker: Finder::new(route.number_marker),
             epoch,
             first,
             seen: Vec::new(),
@@ -66,16 +91,18 @@ impl Arrivals {
     }
 
     /// Takes note of a row; anything else is left alone, unless the gateway complains.
-    pub(super) fn take(&mut self, delivery: &Delivery<'_>) {
+    pub(crate) fn take(&mut self, delivery: &Delivery<'_>) {
         let Some(at) = self.marker.find(delivery.payload) else {
-            if is_complaint(delivery.payload) {
+            if self.route.is_complaint(delivery.payload) {
                 let text = String::from_utf8_lossy(delivery.payload).into_owned();
                 self.complaint.get_or_insert(text);
             }
             return;
         };
-        let digits = delivery.payload.get(at + MARKER.len()..).unwrap_or_default();
+        let after = at + self.route.number_marker.len();
+        let digits = delivery.payload.get(after..).unwrap_or_default();
         let number = digits
+            .trim_ascii_start()
             .iter()
             .take_while(|digit| digit.is_ascii_digit())
             .fold(0_u64, |number, digit| {
@@ -98,17 +125,17 @@ impl Arrivals {
     }
 
     /// How many rows have arrived, each counted as often as it did.
-    pub(super) fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.seen.len() as u64
     }
 
     /// When the last one did.
-    pub(super) fn last(&self) -> Instant {
+    pub(crate) fn last(&self) -> Instant {
         self.last
     }
 
     /// Whether each of `rows` arrived where it should have, once, and nothing else did. The error says what went wrong.
-    pub(super) fn check(&mut self, rows: u64, reach: &Reach) -> Result<(), String> {
+    pub(crate) fn check(&mut self, rows: u64, reach: &Reach) -> Result<(), String> {
         if let Some(complaint) = &self.complaint {
             return Err(format!("the gateway complained: {complaint}"));
         }
@@ -142,7 +169,7 @@ impl Arrivals {
     }
 
     /// Microseconds from a moment of a row's commit to its arrival, of all arrivals; below nothing is nothing.
-    pub(super) fn latency(
+    pub(crate) fn latency(
         &self,
         commits: &[Commit],
         rows_each: u64,
@@ -156,38 +183,28 @@ impl Arrivals {
     }
 }
 
-/// Whether a frame is a `system` message about changes that is not ok.
-pub(super) fn is_complaint(payload: &[u8]) -> bool {
-    is_about_changes(payload) && find(payload, br#""status":"error""#).is_some()
-}
-
-/// Whether a frame is a `system` message about changes.
-pub(super) fn is_about_changes(payload: &[u8]) -> bool {
-    find(payload, br#""extension":"postgres_changes""#).is_some()
-}
-
 /// Values in order.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Quantiles {
+pub(crate) struct Quantiles {
     sorted: Vec<u32>,
 }
 
 impl Quantiles {
     /// Of these values.
-    pub(super) fn of(mut values: Vec<u32>) -> Quantiles {
+    pub(crate) fn of(mut values: Vec<u32>) -> Quantiles {
         values.sort_unstable();
         Quantiles { sorted: values }
     }
 
     /// The smallest value below or at which `share` (0 to 1) of them lie; 0 if there are none.
-    pub(super) fn at(&self, share: f64) -> u32 {
+    pub(crate) fn at(&self, share: f64) -> u32 {
         let rank = (share * self.sorted.len() as f64).ceil() as usize;
         let found = self.sorted.get(rank.saturating_sub(1));
         found.or(self.sorted.last()).copied().unwrap_or_default()
     }
 
     /// The same, of microseconds, in milliseconds.
-    pub(super) fn ms(&self, share: f64) -> f64 {
+    pub(crate) fn ms(&self, share: f64) -> f64 {
         f64::from(self.at(share)) / 1e3
     }
 }
@@ -197,15 +214,20 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    const ROUTE: Route = Route {
+        extension: "postgres_changes",
+        number_marker: r#""record":{"id":"#,
+    };
+
     fn frame(row: u64) -> String {
         format!(
-            r#"[null,null,"realtime:r","postgres_changes",{{"ids":[1],"data":{{"record":{{"id":{row},"key":3}}}}}}]"#
+            r#"[null,null,"realtime:r","postgres_changes",{{"ids":[1],"data":{{"record":{{"id": {row},"key":3}}}}}}]"#
         )
     }
 
     fn arrived(rows: &[(u64, usize)]) -> Arrivals {
         let epoch = Instant::now();
-        let mut arrivals = Arrivals::new(100, epoch);
+        let mut arrivals = Arrivals::new(&ROUTE, 100, epoch);
         for (row, socket) in rows {
             let payload = frame(*row);
             arrivals.take(&Delivery {
@@ -255,6 +277,7 @@ mod tests {
         };
         assert!(say(r#"[null,"4","phoenix","phx_reply",{"status":"ok"}]"#).is_ok());
         assert!(say(r#"["1",null,"t","system",{"status":"ok","extension":"postgres_changes"}]"#).is_ok());
+        assert!(say(r#"["1",null,"t","system",{"status":"error","extension":"postgres"}]"#).is_ok());
         assert!(say(r#"["1",null,"t","system",{"status":"error","extension":"postgres_changes"}]"#).is_err());
     }
 

@@ -1,6 +1,7 @@
 //! Whoever writes to the database: transactions that are due at times fixed beforehand, whatever became of those
 //! before them, over one or several connections.
 
+use super::stage::Stage;
 use crate::Result;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,18 +15,18 @@ const TRANSACTION_MAX: Duration = Duration::from_secs(60);
 
 /// When transactions are due.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     /// Rows per second. Infinite: as fast as they go.
-    pub(super) rate: f64,
+    pub(crate) rate: f64,
     /// Rows of one transaction.
-    pub(super) rows_each: u64,
+    pub(crate) rows_each: u64,
     /// How many.
-    pub(super) transactions: u64,
+    pub(crate) transactions: u64,
 }
 
 impl Pace {
     /// Rows at `rate` for `duration`, so many in a transaction; at least one transaction.
-    pub(super) fn new(rate: f64, rows_each: u64, duration: Duration) -> Pace {
+    pub(crate) fn new(rate: f64, rows_each: u64, duration: Duration) -> Pace {
         let transactions = (rate * duration.as_secs_f64() / rows_each as f64).round() as u64;
         Pace {
             rate,
@@ -35,7 +36,7 @@ impl Pace {
     }
 
     /// So many transactions, one after the other.
-    pub(super) fn unpaced(rows_each: u64, transactions: u64) -> Pace {
+    pub(crate) fn unpaced(rows_each: u64, transactions: u64) -> Pace {
         Pace {
             rate: f64::INFINITY,
             rows_each,
@@ -44,34 +45,34 @@ impl Pace {
     }
 
     /// Rows in all.
-    pub(super) fn rows(&self) -> u64 {
+    pub(crate) fn rows(&self) -> u64 {
         self.rows_each * self.transactions
     }
 
     /// When a transaction is due, from the first one on.
-    pub(super) fn due(&self, transaction: u64) -> Duration {
+    pub(crate) fn due(&self, transaction: u64) -> Duration {
         Duration::from_secs_f64((transaction * self.rows_each) as f64 / self.rate)
     }
 }
 
 /// When a transaction was sent and when the database said that it is committed. Microseconds since the epoch of the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Commit {
+pub(crate) struct Commit {
     /// Right before it was sent.
-    pub(super) sent: u32,
+    pub(crate) sent: u32,
     /// Right after the answer.
-    pub(super) returned: u32,
+    pub(crate) returned: u32,
 }
 
 /// Connections with their statement prepared.
-pub(super) struct Writer {
+pub(crate) struct Writer {
     runtime: Runtime,
     clients: Vec<(Arc<Client>, Statement)>,
 }
 
 impl Writer {
     /// Opens connections that run `statement`, which takes the numbers of the first and the last row.
-    pub(super) fn open(dsn: &str, connections: usize, statement: &str) -> Result<Writer> {
+    pub(crate) fn open(dsn: &str, connections: usize, statement: &str) -> Result<Writer> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -90,7 +91,7 @@ impl Writer {
     }
 
     /// Writes the rows from number `first` on and returns when each transaction was sent and committed.
-    pub(super) fn write(&self, pace: Pace, first: u64, epoch: Instant) -> Result<Vec<Commit>> {
+    pub(crate) fn write(&self, pace: Pace, first: u64, epoch: Instant) -> Result<Vec<Commit>> {
         let next = Arc::new(AtomicU64::new(0));
         let begun = Instant::now();
         self.runtime.block_on(async {
@@ -127,10 +128,19 @@ impl Writer {
             Ok(commits)
         })
     }
+
+    /// Rows per second with nobody following.
+    pub(crate) fn alone(&self, stage: &mut Stage, pace: Pace) -> Result<f64> {
+        stage.stop_gateway()?;
+        let first = stage.take_rows(pace.rows());
+        let begun = Instant::now();
+        self.write(pace, first, begun)?;
+        Ok(pace.rows() as f64 / begun.elapsed().as_secs_f64())
+    }
 }
 
 /// Microseconds since `epoch`; good for an hour.
-pub(super) fn micros_since(epoch: Instant) -> u32 {
+pub(crate) fn micros_since(epoch: Instant) -> u32 {
     u32::try_from(epoch.elapsed().as_micros()).unwrap_or(u32::MAX)
 }
 

@@ -6,7 +6,7 @@ const NAME_COLUMNS: usize = 62;
 
 /// A bound on a figure, in its unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Goal {
+pub(crate) enum Goal {
     /// The most it may be.
     AtMost(f64),
     /// The least it has to be.
@@ -15,7 +15,7 @@ pub(super) enum Goal {
 
 impl Goal {
     /// Whether `value` is good enough.
-    pub(super) fn is_met_by(self, value: f64) -> bool {
+    pub(crate) fn is_met_by(self, value: f64) -> bool {
         match self {
             Goal::AtMost(most) => value <= most,
             Goal::AtLeast(least) => value >= least,
@@ -25,20 +25,20 @@ impl Goal {
 
 /// One measured value. Printed with its goal and the verdict, if it has one.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Figure {
+pub(crate) struct Figure {
     /// What it is.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Its value.
-    pub(super) value: f64,
+    pub(crate) value: f64,
     /// Its unit.
-    pub(super) unit: &'static str,
+    pub(crate) unit: &'static str,
     /// What is asked of it.
-    pub(super) goal: Option<Goal>,
+    pub(crate) goal: Option<Goal>,
 }
 
 impl Figure {
     /// A figure nothing is asked of.
-    pub(super) fn new(name: impl Into<String>, value: f64, unit: &'static str) -> Figure {
+    pub(crate) fn new(name: impl Into<String>, value: f64, unit: &'static str) -> Figure {
         Figure {
             name: name.into(),
             value,
@@ -48,7 +48,7 @@ impl Figure {
     }
 
     /// The same with a bound from above.
-    pub(super) fn at_most(self, most: f64) -> Figure {
+    pub(crate) fn at_most(self, most: f64) -> Figure {
         Figure {
             goal: Some(Goal::AtMost(most)),
             ..self
@@ -56,7 +56,7 @@ impl Figure {
     }
 
     /// The same with a bound from below.
-    pub(super) fn at_least(self, least: f64) -> Figure {
+    pub(crate) fn at_least(self, least: f64) -> Figure {
         Figure {
             goal: Some(Goal::AtLeast(least)),
             ..self
