@@ -1,12 +1,12 @@
 # One line per verb. What they need is installed first, if it is missing and we may: see scripts/deps.
 
-.PHONY: help dev build test test-clients lint bench bench-changes fuzz deps clean
+.PHONY: help dev build test test-clients lint bench bench-changes bench-private fuzz deps clean
 
 # A Node.js that scripts/deps had to install goes first.
 export PATH := $(abspath $(or $(CARGO_TARGET_DIR),target)/node/node_modules/.bin):$(PATH)
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
 
 dev: build ## a private PostgreSQL and a gateway on it, with keys to paste into a frontend
 	cargo run --quiet --release --bin roost -- dev
@@ -38,6 +38,10 @@ bench: ## what things cost, as a ratio to a bare loop; ARGS="--quick" for a firs
 bench-changes: deps ## how fast changes of the database arrive and what they cost, with the goals; ARGS="--quick", ARGS=--help
 	cargo build --release --bin roost --bin loadgen
 	cargo run --quiet --release --bin loadgen -- bench-changes $(ARGS)
+
+bench-private: deps ## how many users per second are let into private channels, with the goals; ARGS="--quick", ARGS=--help
+	cargo build --release --bin roost --bin loadgen
+	cargo run --quiet --release --bin loadgen -- bench-private $(ARGS)
 
 fuzz: ## every fuzz target over its seeded mutations, on the stable compiler
 	cargo test --workspace --test 'fuzz_entry_points'

@@ -8,7 +8,7 @@
 //! the ratio ([`bench`]).
 //!
 //! What the database takes part in is measured apart, in units of its own and with a private PostgreSQL ([`staged`]):
-//! its changes ([`changes`]).
+//! its changes ([`changes`]) and joins that its policies decide ([`private_joins`]).
 //!
 //! Nothing here runs without an end: every wait has a limit, and [`server::guard`] bounds the whole.
 
@@ -23,6 +23,7 @@ pub mod http;
 pub mod measure;
 pub mod message;
 pub mod pacer;
+pub mod private_joins;
 pub mod process;
 pub mod report;
 pub mod scenario;

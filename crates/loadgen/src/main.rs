@@ -8,7 +8,7 @@ use loadgen::scenario::{self, Scenario, Settings};
 use loadgen::server::{self, Launch, Server};
 use loadgen::staged::{self, Suite};
 use loadgen::target::Target;
-use loadgen::{Result, changes, floor, process, report};
+use loadgen::{Result, changes, floor, private_joins, process, report};
 use serde_json::{Map, Value};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -50,6 +50,8 @@ enum Verb {
     Bench(Bench),
     /// Measure how changes of a private PostgreSQL arrive, and what they cost.
     BenchChanges(BenchChanges),
+    /// Measure how fast users are let into private channels, with a private PostgreSQL.
+    BenchPrivate(BenchPrivate),
     /// Serve as the floor: the least a server of this shape can do.
     Floor {
         /// Where to listen.
@@ -101,6 +103,15 @@ struct BenchChanges {
 }
 
 #[derive(Args)]
+struct BenchPrivate {
+    #[command(flatten)]
+    length: Length,
+    /// Only this scenario; may be given several times.
+    #[arg(long, value_parser = scenarios_of(&private_joins::SUITE), value_name = "NAME")]
+    only: Vec<&'static staged::Scenario>,
+}
+
+#[derive(Args)]
 struct Length {
     /// Shorter stretches.
     #[arg(long)]
@@ -132,6 +143,7 @@ fn main() -> Result<()> {
         Verb::Floor { address } => Ok(floor::serve(floor::listen(address)?)?),
         Verb::Bench(bench) => run(&bench),
         Verb::BenchChanges(bench) => play(&changes::SUITE, &bench.length, bench.only),
+        Verb::BenchPrivate(bench) => play(&private_joins::SUITE, &bench.length, bench.only),
     }
 }
 

@@ -148,36 +148,95 @@ fn numbers_after<'a>(
 
 /// A `phx_join` of `realtime:{topic}`, shaped as supabase-js shapes it: token included.
 pub fn join(topic: &str, token: &str, presence: bool) -> Vec<u8> {
-    let kind = Kind::Join as u8 as char;
-    client_frame(
-        TEXT,
-        format!(
-            concat!(
-                r#"["1","{}","realtime:{}","phx_join",{{"config":{{"broadcast":{{"ack":false,"self":false}},"#,
-                r#""presence":{{"key":"","enabled":{}}},"postgres_changes":[],"private":false}},"access_token":"{}"}}]"#
-            ),
-            kind, topic, presence, token
-        )
-        .as_bytes(),
-    )
+    let config = Config {
+        presence,
+        ..Config::default()
+    };
+    first_join(topic, token, &config)
 }
 
 /// A `phx_join` of `realtime:{topic}` with one binding to all changes of a table of schema `public`.
 pub fn subscription(topic: &str, token: &str, table: &str, filter: Option<&str>) -> Vec<u8> {
-    let kind = Kind::Join as u8 as char;
     let filter = filter
         .map(|filter| format!(r#","filter":"{filter}""#))
         .unwrap_or_default();
+    let config = Config {
+        binding: &format!(r#"{{"event":"*","schema":"public","table":"{table}"{filter}}}"#),
+        ..Config::default()
+    };
+    first_join(topic, token, &config)
+}
+
+/// A private `phx_join` of `realtime:{topic}` that asks to be told when broadcasts from the database flow.
+pub fn listening_join(topic: &str, token: &str) -> Vec<u8> {
+    let config = Config {
+        private: true,
+        replication_ready: true,
+        ..Config::default()
+    };
+    first_join(topic, token, &config)
+}
+
+/// A `phx_join` of `realtime:{topic}` whose `ref` and `join_ref` are this number: see [`join_answer`].
+pub fn numbered_join(number: u64, topic: &str, token: &str, private: bool) -> Vec<u8> {
+    let config = Config {
+        private,
+        ..Config::default()
+    };
+    join_frame([number, number], topic, token, &config)
+}
+
+/// The number of a [`numbered_join`] that a delivered payload answers, and whether with ok.
+pub fn join_answer(payload: &[u8]) -> Option<(u64, bool)> {
+    let digits = payload.strip_prefix(br#"[""#)?;
+    let end = memchr::memchr(b'"', digits)?;
+    let number = std::str::from_utf8(digits.get(..end)?).ok()?.parse().ok()?;
+    memmem::find(digits, br#""phx_reply""#)?;
+    Some((number, memmem::find(digits, br#""status":"ok""#).is_some()))
+}
+
+/// What differs between joins.
+#[derive(Default)]
+struct Config<'a> {
+    presence: bool,
+    private: bool,
+    replication_ready: bool,
+    /// To changes of the database; may be empty.
+    binding: &'a str,
+}
+
+/// The only join of its socket.
+fn first_join(topic: &str, token: &str, config: &Config<'_>) -> Vec<u8> {
+    let reference = u64::from(Kind::Join as u8 - b'0');
+    join_frame([1, reference], topic, token, config)
+}
+
+/// With these `join_ref` and `ref`.
+fn join_frame(
+    [join_reference, reference]: [u64; 2],
+    topic: &str,
+    token: &str,
+    config: &Config<'_>,
+) -> Vec<u8> {
+    let Config {
+        presence,
+        private,
+        replication_ready,
+        binding,
+    } = config;
+    let ready = if *replication_ready {
+        r#","replication_ready":true"#
+    } else {
+        ""
+    };
     client_frame(
         TEXT,
         format!(
             concat!(
-                r#"["1","{}","realtime:{}","phx_join",{{"config":{{"broadcast":{{"ack":false,"self":false}},"#,
-                r#""presence":{{"key":"","enabled":false}},"#,
-                r#""postgres_changes":[{{"event":"*","schema":"public","table":"{}"{}}}],"#,
-                r#""private":false}},"access_token":"{}"}}]"#
+                r#"["{}","{}","realtime:{}","phx_join",{{"config":{{"broadcast":{{"ack":false,"self":false{}}},"#,
+                r#""presence":{{"key":"","enabled":{}}},"postgres_changes":[{}],"private":{}}},"access_token":"{}"}}]"#
             ),
-            kind, topic, table, filter, token
+            join_reference, reference, topic, ready, presence, binding, private, token
         )
         .as_bytes(),
     )
@@ -245,6 +304,7 @@ mod tests {
             (join("room", "t", true), Kind::Join),
             (subscription("room", "t", "rows", None), Kind::Join),
             (subscription("room", "t", "rows", Some("key=eq.1")), Kind::Join),
+            (listening_join("room", "t"), Kind::Join),
             (track("room", 7), Kind::Track),
             (text.frame, Kind::Broadcast),
         ];
@@ -255,6 +315,30 @@ mod tests {
             assert_eq!(text[TEXT_KIND_AT], kind as u8);
             assert_eq!(topic_of(text), Some("room"));
         }
+    }
+
+    #[test]
+    fn the_answer_to_a_numbered_join_names_its_number() {
+        let frame = numbered_join(40_123, "room", "t", true);
+        let json: serde_json::Value = serde_json::from_slice(payload(&frame)).unwrap();
+        assert_eq!((&json[0], &json[1]), (&"40123".into(), &"40123".into()));
+        assert_eq!(json[4]["config"]["private"], true);
+        let answer = |status: &str| {
+            let text = format!(
+                r#"["40123","40123","realtime:room","phx_reply",{{"status":"{status}","response":{{}}}}]"#
+            );
+            join_answer(text.as_bytes())
+        };
+        assert_eq!(answer("ok"), Some((40_123, true)));
+        assert_eq!(answer("error"), Some((40_123, false)));
+        assert_eq!(
+            join_answer(br#"["7",null,"realtime:room","system",{"status":"ok"}]"#),
+            None
+        );
+        assert_eq!(
+            join_answer(br#"[null,null,"realtime:room","broadcast",{}]"#),
+            None
+        );
     }
 
     #[test]

@@ -195,6 +195,21 @@ impl Stage {
         Ok(())
     }
 
+    /// Kills the gateway and counts the transactions of the database so far, committed or rolled back, our own included:
+    /// those of a connection are known for certain once it is closed. Nobody else may be connected.
+    pub(crate) fn stop_and_count_transactions(&mut self) -> Result<u64> {
+        self.gateway = None;
+        self.wait_until_none(&format!(
+            "from pg_stat_activity where datname = '{DATABASE}' and backend_type in ('client backend', 'walsender')"
+        ))?;
+        let counted = self.cluster.execute(
+            ELSEWHERE,
+            &format!("select xact_commit + xact_rollback from pg_stat_database where datname = '{DATABASE}'"),
+        )?;
+        self.stop_gateway()?;
+        Ok(counted.parse()?)
+    }
+
     /// Waits until a query finds no row.
     fn wait_until_none(&self, rows: &str) -> Result<()> {
         let begun = Instant::now();
