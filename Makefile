@@ -1,6 +1,6 @@
 # One line per verb. What they need is installed first, if it is missing and we may: see scripts/deps.
 
-.PHONY: help dev build test test-clients lint bench bench-changes bench-private fuzz deps clean
+.PHONY: help dev build test test-clients lint bench bench-changes bench-private bench-db-broadcast fuzz deps clean
 
 # A Node.js that scripts/deps had to install goes first.
 export PATH := $(abspath $(or $(CARGO_TARGET_DIR),target)/node/node_modules/.bin):$(PATH)
@@ -42,6 +42,10 @@ bench-changes: deps ## how fast changes of the database arrive and what they cos
 bench-private: deps ## how many users per second are let into private channels, with the goals; ARGS="--quick", ARGS=--help
 	cargo build --release --bin roost --bin loadgen
 	cargo run --quiet --release --bin loadgen -- bench-private $(ARGS)
+
+bench-db-broadcast: deps ## how fast messages that SQL sends arrive, and how many, with the goals; ARGS="--quick", ARGS=--help
+	cargo build --release --bin roost --bin loadgen
+	cargo run --quiet --release --bin loadgen -- bench-db-broadcast $(ARGS)
 
 fuzz: ## every fuzz target over its seeded mutations, on the stable compiler
 	cargo test --workspace --test 'fuzz_entry_points'

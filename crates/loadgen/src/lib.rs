@@ -8,13 +8,15 @@
 //! the ratio ([`bench`]).
 //!
 //! What the database takes part in is measured apart, in units of its own and with a private PostgreSQL ([`staged`]):
-//! its changes ([`changes`]) and joins that its policies decide ([`private_joins`]).
+//! its changes ([`changes`]), joins that its policies decide ([`private_joins`]) and messages that SQL sends
+//! ([`database_broadcasts`]).
 //!
 //! Nothing here runs without an end: every wait has a limit, and [`server::guard`] bounds the whole.
 
 pub mod answer;
 pub mod bench;
 pub mod changes;
+pub mod database_broadcasts;
 pub mod floor;
 pub mod frame;
 pub mod goal;

@@ -8,7 +8,7 @@ use loadgen::scenario::{self, Scenario, Settings};
 use loadgen::server::{self, Launch, Server};
 use loadgen::staged::{self, Suite};
 use loadgen::target::Target;
-use loadgen::{Result, changes, floor, private_joins, process, report};
+use loadgen::{Result, changes, database_broadcasts, floor, private_joins, process, report};
 use serde_json::{Map, Value};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -52,6 +52,8 @@ enum Verb {
     BenchChanges(BenchChanges),
     /// Measure how fast users are let into private channels, with a private PostgreSQL.
     BenchPrivate(BenchPrivate),
+    /// Measure how messages that SQL sends arrive, with a private PostgreSQL.
+    BenchDbBroadcast(BenchDbBroadcast),
     /// Serve as the floor: the least a server of this shape can do.
     Floor {
         /// Where to listen.
@@ -112,6 +114,15 @@ struct BenchPrivate {
 }
 
 #[derive(Args)]
+struct BenchDbBroadcast {
+    #[command(flatten)]
+    length: Length,
+    /// Only this scenario; may be given several times.
+    #[arg(long, value_parser = scenarios_of(&database_broadcasts::SUITE), value_name = "NAME")]
+    only: Vec<&'static staged::Scenario>,
+}
+
+#[derive(Args)]
 struct Length {
     /// Shorter stretches.
     #[arg(long)]
@@ -144,6 +155,7 @@ fn main() -> Result<()> {
         Verb::Bench(bench) => run(&bench),
         Verb::BenchChanges(bench) => play(&changes::SUITE, &bench.length, bench.only),
         Verb::BenchPrivate(bench) => play(&private_joins::SUITE, &bench.length, bench.only),
+        Verb::BenchDbBroadcast(bench) => play(&database_broadcasts::SUITE, &bench.length, bench.only),
     }
 }
 

@@ -36,6 +36,14 @@ impl Reading {
         let delays = self.rows.iter().zip(returned);
         Quantiles::of(delays.map(|(at, returned)| at.saturating_sub(returned)).collect())
     }
+
+    /// Rows per second, from the first transaction to the last arrival.
+    pub(crate) fn rows_per_second(&self) -> f64 {
+        let begun = self.commits.iter().map(|commit| commit.sent).min();
+        let wall = self.rows.last().copied().unwrap_or_default();
+        let wall = wall.saturating_sub(begun.unwrap_or_default()).max(1);
+        self.rows.len() as f64 * 1e6 / f64::from(wall)
+    }
 }
 
 /// Writes at `pace` while a bare reader follows the publication.

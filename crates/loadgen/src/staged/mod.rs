@@ -89,7 +89,11 @@ impl Suite {
 mod tests {
     #[test]
     fn every_scenario_of_a_suite_has_a_name_of_its_own() {
-        for suite in [&crate::changes::SUITE, &crate::private_joins::SUITE] {
+        for suite in [
+            &crate::changes::SUITE,
+            &crate::private_joins::SUITE,
+            &crate::database_broadcasts::SUITE,
+        ] {
             for scenario in suite.scenarios {
                 let found = suite.named(scenario.name).unwrap();
                 assert!(std::ptr::eq(found, scenario), "{}", scenario.name);
