@@ -145,12 +145,17 @@ impl fmt::Display for Expectation {
 
 /// A long text with its middle left out.
 pub(crate) fn shortened(text: &str) -> String {
+    shortened_to(text, SHOWN_CHARS_MAX)
+}
+
+/// A text of more characters than that with its middle left out.
+pub(crate) fn shortened_to(text: &str, chars_max: usize) -> String {
     let characters = text.chars().count();
-    if characters <= SHOWN_CHARS_MAX {
+    if characters <= chars_max {
         return text.to_owned();
     }
-    let head: String = text.chars().take(SHOWN_CHARS_MAX / 2).collect();
-    let tail: String = text.chars().skip(characters - SHOWN_CHARS_MAX / 4).collect();
+    let head: String = text.chars().take(chars_max / 2).collect();
+    let tail: String = text.chars().skip(characters - chars_max / 4).collect();
     format!("{head} … {tail} ({} bytes)", text.len())
 }
 

@@ -10,6 +10,7 @@
 pub mod binary;
 mod canonical;
 mod capture;
+mod compare;
 mod contrast;
 mod explain;
 mod fields;
@@ -21,12 +22,15 @@ mod meaning;
 mod number;
 mod order;
 mod placeholder;
+mod rename;
 mod replay;
 mod step;
+mod timeline;
 mod token;
 mod view;
 
 pub use canonical::canonical;
+pub use compare::{Comparison, Difference, compare};
 pub use explain::{Conversation, Failure, LISTED_ENTRIES_MAX, Mismatch};
 pub use format::{FormatError, LINE_BYTES_MAX, PROBLEMS_MAX, Reader, Transcript};
 pub use header::{Header, Reference};
@@ -40,5 +44,6 @@ pub use step::{
     Action, Body, Ending, Expectation, Expected, ExpectedAnswer, Fault, FaultKind, Frame, HttpCall, Numbers,
     Open, Outgoing, Push, Query, SqlCall, Step,
 };
+pub use timeline::{timeline, with_short_tokens};
 pub use token::{Algorithm, KeySource, Token, claims_at};
 pub use view::{bytes_of_view, view};

@@ -17,18 +17,20 @@
 mod edit;
 mod exchange;
 mod receive;
+mod task;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 pub use self::edit::Edits;
+pub use self::task::{Event, HttpAnswer, HttpRequest, Task};
 use crate::contrast::contrast;
 use crate::explain::{Conversation, Failure, Mismatch};
 use crate::format::Transcript;
 use crate::json::Value;
 use crate::matcher::{Arrived, Matcher};
 use crate::placeholder::{Bindings, Environment, Expansion};
-use crate::step::{Action, Ending, Expectation, Frame, HttpCall, Numbers, Open, SqlCall, Step};
+use crate::step::{Action, Ending, Expectation, FaultKind, HttpCall, Numbers, Open, SqlCall, Step};
 
 /// An instant of a replay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,141 +75,6 @@ impl Default for Settings {
             is_updating: false,
         }
     }
-}
-
-/// What the driver has to do next. `until` is an [`Moment::elapsed`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Task {
-    /// Open a WebSocket. Comes to [`Event::Done`] if it is open, [`Event::Refused`], [`Event::Nothing`] or
-    /// [`Event::Failed`].
-    Open {
-        /// Its name.
-        connection: String,
-        /// Path and query, as they are sent.
-        target: String,
-        /// The `Host`.
-        host: String,
-        /// Headers beside those of the handshake.
-        headers: Vec<(String, String)>,
-        /// How long to wait for the answer.
-        until: Duration,
-    },
-    /// Send a message. Comes to [`Event::Done`] or [`Event::Failed`], as all that have nothing to wait for.
-    Send {
-        /// On which connection.
-        connection: String,
-        /// Of which kind.
-        frame: Frame,
-        /// What it says.
-        bytes: Vec<u8>,
-    },
-    /// Send a ping.
-    Ping {
-        /// On which connection.
-        connection: String,
-        /// What it says.
-        payload: Vec<u8>,
-    },
-    /// Send a close frame; what the server answers is received next.
-    Close {
-        /// On which connection.
-        connection: String,
-        /// The code.
-        code: u16,
-    },
-    /// Drop the TCP connection; nothing is received from it any more.
-    Drop {
-        /// Which connection.
-        connection: String,
-    },
-    /// Take the next thing that arrived. Comes to [`Event::Arrived`], [`Event::Ended`] or [`Event::Nothing`].
-    Receive {
-        /// On which connection.
-        connection: String,
-        /// How long to wait for it.
-        until: Duration,
-    },
-    /// Send an HTTP request. Comes to [`Event::Answered`], [`Event::Nothing`] or [`Event::Failed`].
-    Call {
-        /// The request.
-        request: HttpRequest,
-        /// How long to wait for the answer.
-        until: Duration,
-    },
-    /// Run statements as superuser, in autocommit. Comes to [`Event::Rows`], [`Event::SqlFailed`], [`Event::Nothing`] or
-    /// [`Event::Failed`].
-    Run {
-        /// The statements.
-        sql: String,
-        /// How long to wait for their end.
-        until: Duration,
-    },
-    /// Let time pass.
-    Sleep {
-        /// How long.
-        until: Duration,
-    },
-    /// It is over: call [`Replay::finish`].
-    Done,
-}
-
-/// A request with nothing left to be replaced in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpRequest {
-    /// The method.
-    pub method: String,
-    /// Path and query.
-    pub target: String,
-    /// The `Host`.
-    pub host: String,
-    /// Other headers.
-    pub headers: Vec<(String, String)>,
-    /// The body; empty if there is none.
-    pub body: Vec<u8>,
-}
-
-/// An answer to a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpAnswer {
-    /// The status.
-    pub status: u16,
-    /// The content type, if it has one.
-    pub content_type: Option<String>,
-    /// The body.
-    pub body: Vec<u8>,
-}
-
-/// What came of a task.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// It is done. Also the event to begin with.
-    Done,
-    /// Nothing came in the time there was.
-    Nothing,
-    /// It could not be done, for this reason.
-    Failed(String),
-    /// Something arrived.
-    Arrived(Arrived),
-    /// The server ended the connection; nothing more arrives on it.
-    Ended {
-        /// The close code; 1006 if there was no close frame.
-        code: u16,
-        /// The reason of the close frame, or how the connection ended without one.
-        reason: String,
-    },
-    /// The handshake was answered with something else than 101.
-    Refused(HttpAnswer),
-    /// The request was answered.
-    Answered(HttpAnswer),
-    /// The statements ran; their rows are objects of texts and nulls.
-    Rows(Value),
-    /// A statement failed.
-    SqlFailed {
-        /// The SQLSTATE, if the server gave one.
-        code: Option<String>,
-        /// What is told of it.
-        message: String,
-    },
 }
 
 /// The replay of one transcript.
@@ -532,7 +399,29 @@ impl<'t> Replay<'t> {
                 until: now.elapsed + Duration::from_millis(*ms),
             })),
             // Of the server's side.
-            Action::Fault(_) => Ok(Progress::Next),
+            // A server that plays fair goes on: where the file has it end a connection, the client drops it, as another
+            // `open` may follow.
+            Action::Fault(fault) => match &fault.kind {
+                FaultKind::Drop | FaultKind::Close { .. } => {
+                    let before = self
+                        .transcript
+                        .steps
+                        .iter()
+                        .filter(|earlier| earlier.line < step.line);
+                    let last = before
+                        .filter_map(|earlier| earlier.action.connection())
+                        .next_back();
+                    let connection = fault
+                        .connection
+                        .as_deref()
+                        .or(last)
+                        .unwrap_or_default()
+                        .to_owned();
+                    self.connections.remove(&connection);
+                    Ok(Progress::Task(Task::Drop { connection }))
+                }
+                _ => Ok(Progress::Next),
+            },
         }
     }
 

@@ -80,6 +80,22 @@ pub enum Action {
     Fault(Fault),
 }
 
+impl Action {
+    /// The connection it is about, if it names one.
+    pub fn connection(&self) -> Option<&str> {
+        match self {
+            Self::Open(open) => Some(&open.connection),
+            Self::Send { connection, .. }
+            | Self::Receive { connection, .. }
+            | Self::Silence { connection, .. }
+            | Self::Close { connection, .. }
+            | Self::Closed { connection, .. } => Some(connection),
+            Self::Fault(fault) => fault.connection.as_deref(),
+            Self::Http(_) | Self::Sql(_) | Self::Sleep { .. } => None,
+        }
+    }
+}
+
 /// A handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Open {
