@@ -46,6 +46,7 @@ const RINGS: &[(&str, &[&str])] = &[
     ("client", &["websocket", "phoenix-wire"]),
     ("transcript", &[]),
     ("replayer", &["auth", "client", "transcript"]),
+    ("scripted", &["websocket", "phoenix-wire", "transcript"]),
     (
         "loadgen",
         &[
