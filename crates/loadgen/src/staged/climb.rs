@@ -1,7 +1,7 @@
 //! The highest rate that holds: found in steps, then confirmed over a longer stretch.
 //!
 //! What holding means is the caller's to say, but for being late ([`holds`]). Where no more can be offered than was,
-//! what was carried of it counts.
+//! what was carried of it is the rate to confirm.
 
 use super::stage::Stage;
 use crate::{Result, failed};
@@ -75,6 +75,7 @@ impl Climb {
                 let now = stretch.per_second();
                 if now < OFFERED * rate && now < carried / OFFERED {
                     eprintln!("loadgen: {now:.0} of {rate:.0} {unit} were offered: there will be no more");
+                    holds = Some(now);
                     break;
                 }
                 carried = now;
@@ -155,6 +156,6 @@ mod tests {
             tries += 1;
             Ok(Some(rate.min(130.0)))
         });
-        assert!(found.unwrap() <= 130.0 && tries < 8);
+        assert!(found.unwrap() == 130.0 && tries < 8);
     }
 }
