@@ -1,15 +1,16 @@
 //! Holds a running server against recorded conversations.
 //!
-//! [`replay`] walks transcripts against a [`Target`] and tells for each what came of it; [`Deviations`] then tells the
-//! differences that are meant from those that are not. The format is `protocol-spec/transcripts/FORMAT.md`, read by the
-//! `transcript` crate; the network is the `client` crate's. [`prepare_database`] applies the fixtures the recordings ran
-//! on.
+//! [`load`] finds the files, [`replay`] walks them against a [`Target`] and tells for each what came of it; [`Deviations`]
+//! then tells the differences that are meant from those that are not, and [`report`] writes it all down. How a replay
+//! goes, and the format (`protocol-spec/transcripts/FORMAT.md`), are the `transcript` crate's; the network is the `client`
+//! crate's. [`prepare_database`] applies the fixtures the recordings ran on. The command line is `roost replay`.
 
 mod database;
 mod deviations;
 mod fixtures;
 pub mod load;
 mod outcome;
+pub mod report;
 mod run;
 mod schedule;
 mod statements;

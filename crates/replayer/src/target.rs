@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use auth::Secret;
 use client::{ClientError, Endpoint};
 use serde::Deserialize;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// A running server.
 #[derive(Clone, Debug)]
@@ -39,6 +42,14 @@ pub enum TargetError {
     /// The address.
     #[error(transparent)]
     Address(#[from] ClientError),
+    /// Nobody is there.
+    #[error("{address} cannot be reached: {reason}; is the server running, and is --url its address?")]
+    Unreachable {
+        /// Host and port.
+        address: String,
+        /// Why.
+        reason: String,
+    },
     /// The tenants.
     #[error("tenants: {0}")]
     Tenants(#[from] serde_json::Error),
@@ -62,6 +73,42 @@ impl Target {
             profiles: file.profiles,
             admin_secret: file.admin_secret.map(Secret::new),
         })
+    }
+
+    /// A server with one tenant, which has the settings of this profile.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError::Address`]
+    pub fn single(
+        url: &str,
+        profile: &str,
+        tenant: Tenant,
+        admin_secret: Option<Secret>,
+    ) -> Result<Self, TargetError> {
+        Ok(Self {
+            endpoint: Endpoint::parse(url)?,
+            profiles: BTreeMap::from([(profile.to_owned(), vec![tenant])]),
+            admin_secret,
+        })
+    }
+
+    /// Looks whether anybody listens at the address.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError::Unreachable`]
+    pub async fn reach(&self, patience: Duration) -> Result<(), TargetError> {
+        let address = self.endpoint.authority();
+        let unreachable = |reason: String| TargetError::Unreachable {
+            address: address.to_owned(),
+            reason,
+        };
+        match timeout(patience, TcpStream::connect(address)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(unreachable(error.to_string())),
+            Err(_) => Err(unreachable(format!("no connection within {patience:?}"))),
+        }
     }
 }
 
