@@ -37,10 +37,6 @@ const RINGS: &[(&str, &[&str])] = &[
             "database",
         ],
     ),
-    (
-        "roost",
-        &["auth", "database", "gateway", "pgcluster", "replication"],
-    ),
     // tools: nothing of the server depends on them
     ("pgcluster", &[]),
     ("client", &["websocket", "phoenix-wire"]),
@@ -56,6 +52,19 @@ const RINGS: &[(&str, &[&str])] = &[
             "client",
             "replication",
             "pgcluster",
+        ],
+    ),
+    // the binary
+    (
+        "roost",
+        &[
+            "auth",
+            "database",
+            "gateway",
+            "pgcluster",
+            "replayer",
+            "replication",
+            "transcript",
         ],
     ),
 ];

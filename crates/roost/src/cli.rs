@@ -15,7 +15,9 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::changes_args::ChangesArgs;
 use crate::explain::ExplainArgs;
 use crate::private_args::PrivateArgs;
+use crate::replay::ReplayArgs;
 use crate::token::parse_claim;
+use crate::transcript::TranscriptArgs;
 
 /// A realtime gateway for PostgreSQL: channels, broadcast, presence and changes over the protocol of Supabase Realtime.
 #[derive(Debug, Parser)]
@@ -61,6 +63,11 @@ pub(crate) enum Command {
     /// Say why a subscriber hears of the changes of a table, or why not. Exits with 0 if they would be delivered, with 1 if
     /// not, with 2 if nobody can tell.
     ExplainChange(Box<ExplainArgs>),
+    /// Play the client's side of recorded conversations and hold what a server says against them. Exits with 0 if all went
+    /// as recorded, with 1 if not, with 2 if nothing could be replayed.
+    Replay(Box<ReplayArgs>),
+    /// Format, check, compare and show recorded conversations.
+    Transcript(TranscriptArgs),
 }
 
 #[derive(Debug, Args)]
@@ -299,9 +306,9 @@ mod tests {
             if command.get_name() == "help" {
                 continue;
             }
-            let flags = command
-                .get_arguments()
-                .filter(|flag| !["help", "version"].contains(&flag.get_id().as_str()));
+            let flags = command.get_arguments().filter(|flag| {
+                !["help", "version"].contains(&flag.get_id().as_str()) && !flag.is_positional()
+            });
             for flag in flags {
                 assert!(
                     flag.get_env().is_some(),

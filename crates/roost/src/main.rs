@@ -12,9 +12,11 @@ mod logging;
 mod migrate;
 mod private_args;
 mod problems;
+mod replay;
 mod serve;
 mod tenants_file;
 mod token;
+mod transcript;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -41,6 +43,8 @@ fn run(command: Command, environment: &Environment) -> Result<ExitCode, Box<dyn 
         Command::Serve(args) => serve::run(&args, environment)?,
         Command::Migrate(args) => migrate::run(&args, environment)?,
         Command::Token(args) => token::run(&args, environment)?,
+        Command::Replay(args) => return Ok(replay::run(&args, environment)),
+        Command::Transcript(args) => return Ok(transcript::run(&args)),
         Command::ExplainChange(args) => return Ok(explain::run(&args, environment)),
     }
     Ok(ExitCode::SUCCESS)

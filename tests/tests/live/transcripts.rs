@@ -5,9 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use pgcluster::TestCluster;
-use replayer::{
-    Deviations, Judgement, Options, Target, Verdict, prepare_database, profile_settings, replay,
-};
+use replayer::{Deviations, Judgement, Options, Target, Verdict, prepare_database, profile_settings, replay};
 use serde_json::{Map, Value, json};
 use tests::gateway::Gateway;
 use tests::peer::SECRET;
