@@ -1,8 +1,9 @@
 //! Generated columns, which the log has no values of: computed from the other columns of a row, as the table would.
 //!
-//! What a column is generated as depends on nothing but its row, so the answer is the value that was stored. The functions in
-//! it may be anybody's, so it is asked for as the owner of the table, whose business they are, where we may become that;
-//! the transaction is read-only in any case, and rolled back. The search path is the one the expression was written down in.
+//! What a column is generated as depends on nothing but its row, so the answer is the value that was stored. If there
+//! are functions or operators of somebody's own in it, it is asked for as the owner of the table, whose business they are;
+//! where we may not become that, it fails. The transaction is read-only, and rolled back. Values are those of base types:
+//! the checks of a domain are somebody's as well, and have been passed. The search path is the one the expression was written down in.
 
 use changes::{KnownValues, Mapping, Uncomputed};
 use tokio_postgres::SimpleQueryMessage;
@@ -85,9 +86,16 @@ fn statement(mapping: &Mapping, rows: &[&KnownValues<'_>]) -> String {
     let table = quote::identifier(&mapping.table().name);
     let mut statement = format!(
         "begin read only;
-        select set_config('role', case when pg_has_role(session_user, c.relowner,
-          case when current_setting('server_version_num')::integer >= 160000 then 'set' else 'member' end)
-          then pg_get_userbyid(c.relowner) else 'none' end, true) from pg_class c where c.oid = {};",
+        select set_config('role', coalesce((
+          select case
+            when not exists (
+              select from pg_attrdef d, pg_depend p
+              where d.adrelid = c.oid and p.classid = 'pg_attrdef'::regclass and p.objid = d.oid
+                and p.refclassid in ('pg_proc'::regclass, 'pg_operator'::regclass)) then 'none'
+            when pg_has_role(session_user, c.relowner,
+              case when current_setting('server_version_num')::integer >= 160000 then 'set' else 'member' end)
+              then pg_get_userbyid(c.relowner)
+          end from pg_class c where c.oid = {}), ''), true);",
         mapping.table().oid
     );
     for row in rows {
@@ -95,7 +103,7 @@ fn statement(mapping: &Mapping, rows: &[&KnownValues<'_>]) -> String {
             .iter()
             .map(|(name, r#type, text)| {
                 let value = text.map_or_else(|| "null".to_owned(), quote::literal);
-                format!("{value}::{} as {}", r#type.sql, quote::identifier(name))
+                format!("{value}::{} as {}", r#type.base().sql, quote::identifier(name))
             })
             .collect();
         let values = values.join(", ");

@@ -182,6 +182,9 @@ impl<'q> Inquiry<'q> {
             match ran.failure {
                 None if is_last => break,
                 None => {}
+                Some(failure) if is_of_the_moment(&failure.sqlstate) => {
+                    return Err(Error::Statement(failure));
+                }
                 Some(failure) => {
                     let step = script.steps().get(ran.completed).copied();
                     let is_unread = ran.completed == 0 && UNREADABLE.contains(&&*failure.sqlstate);
@@ -256,6 +259,8 @@ impl<'q> Inquiry<'q> {
             script.push(Step::Frame, "begin isolation level repeatable read");
             script.push(Step::Open, viewer::OPENING);
             script.push(Step::Version, CATALOG_VERSION);
+            // Whoever waits for a lock has not been refused: that is asked again.
+            script.push(Step::Frame, format_args!("set local lock_timeout = '{LOCK_MAX}'"));
             script.push(Step::Frame, "savepoint checks");
         }
     }
@@ -538,6 +543,14 @@ impl Step {
 }
 
 /// Why a question is answered without asking.
+/// Whether a failure says nothing of whom it met: a lock, a conflict with others, or a lack of something, that pass.
+fn is_of_the_moment(sqlstate: &str) -> bool {
+    sqlstate == "55P03" || sqlstate.starts_with("40") || sqlstate.starts_with("53")
+}
+
+/// How long a check waits for a lock: less than a statement may take.
+const LOCK_MAX: &str = "5s";
+
 fn refused_unasked(question: &Question) -> Option<Error> {
     let texts = [&question.schema, &question.table];
     let texts = texts.into_iter().try_for_each(|text| viewer::check_text(text));

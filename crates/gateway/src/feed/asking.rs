@@ -82,7 +82,11 @@ impl Feed {
                 match in_time(pool.compute(&computation)).await {
                     Ok(computed) => return Answered::Computed(computed),
                     Err(Error::Statement(error)) => {
-                        warn!(%error, "generated columns cannot be computed: they are missing");
+                        warn!(
+                            %error,
+                            "generated columns cannot be computed and are missing; if functions of your own are in them, \
+                             grant the owner of the table to the gateway's user"
+                        );
                         return Answered::Computed(Computed::default());
                     }
                     Err(error) => pause.after("generated columns cannot be computed", &error).await,

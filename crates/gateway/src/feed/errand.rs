@@ -3,12 +3,14 @@
 //! being asked about.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use changes::{SnapshotOf, Unproven};
 use database::rows::CurrentRows;
 use database::{Error, Snapshot};
 use phoenix_wire::payload::changes::Exception;
 use session::ChangesOutcome;
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::Subscribe;
@@ -62,21 +64,23 @@ impl Feed {
         let mut kept = VecDeque::new();
         for ready in std::mem::take(&mut self.ready) {
             let refused = match ready {
-                Ready::Read(waiting, _) => {
-                    self.is_reading = false;
-                    waiting
+                Ready::Read(waiting, made) => {
+                    // Whoever has a subscription keeps it until the new one stands.
+                    let (keep, refuse) = waiting
+                        .into_iter()
+                        .partition(|subscribe| subscribe.replaces.is_some());
+                    kept.push_back(Ready::Read(keep, made));
+                    refuse
                 }
-                Ready::Checked(subscribe, _) => vec![subscribe],
+                Ready::Checked(subscribe, _) if subscribe.replaces.is_none() => vec![subscribe],
                 other => {
                     kept.push_back(other);
                     continue;
                 }
             };
-            for subscribe in refused {
-                if self.under_way.remove(&subscribe.key()).is_some() {
-                    self.tell((subscribe.key(), ChangesOutcome::Unavailable));
-                }
-            }
+            let mut refused: Vec<Subscribe> = refused;
+            refused.retain(|subscribe| self.under_way.remove(&subscribe.key()).is_some());
+            self.refuse(refused);
         }
         self.ready = kept;
     }
@@ -125,9 +129,12 @@ impl Feed {
             Ok(reading) => self.adopt(reading),
             Err(error) => {
                 warn!(%error, "subscriptions to changes are refused: the catalog cannot be read");
-                for subscribe in waiting {
-                    self.tell((subscribe.key(), ChangesOutcome::Unavailable));
-                }
+                let (keep, refuse) = waiting
+                    .into_iter()
+                    .partition(|subscribe| subscribe.replaces.is_some());
+                self.waiting.extend::<Vec<_>>(keep);
+                self.read_again_at = Some(Instant::now() + READ_AGAIN_PAUSE);
+                self.refuse(refuse);
                 return;
             }
         }
@@ -185,7 +192,10 @@ impl Feed {
             return;
         };
         self.under_way.insert(key, subscriber.subscription.role.clone());
+        let snapshots = self.snapshots.clone();
         self.errands.spawn(async move {
+            // It is never closed.
+            let _permit = snapshots.acquire_owned().await;
             let (of, rows): (Vec<_>, Vec<_>) =
                 wanted.into_iter().map(|wanted| (wanted.of, wanted.rows)).unzip();
             let read = pool.current_rows(&rows).await;
@@ -209,3 +219,6 @@ impl Feed {
         }
     }
 }
+
+/// Pause after the catalog could not be read for those who have a subscription already.
+const READ_AGAIN_PAUSE: Duration = Duration::from_secs(1);

@@ -7,6 +7,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use database::{MESSAGES_PUBLICATION, Pool};
@@ -42,6 +43,8 @@ struct Target {
     publication: String,
     slot: String,
     config: SlotConfig,
+    /// The slot has been made since the last stream: what was committed before is not in it.
+    is_new_slot: AtomicBool,
 }
 
 enum State {
@@ -54,8 +57,6 @@ enum State {
 struct Opened {
     stream: ReplicationStream,
     system: System,
-    /// The slot was there before.
-    is_resumed: bool,
 }
 
 /// What happened on the connection.
@@ -98,6 +99,7 @@ impl Link {
             publication: config.publication.clone(),
             slot,
             config: config.slot.clone(),
+            is_new_slot: AtomicBool::new(false),
         });
         Self {
             state: State::Connecting(Box::pin(target.clone().connect(false))),
@@ -197,14 +199,13 @@ impl Link {
 
     fn opened(&mut self, opened: Opened) -> Connected {
         let Target {
-            publication, slot, ..
-        } = &*self.target;
-        info!(
-            slot,
             publication,
-            resumed = opened.is_resumed,
-            "streaming changes"
-        );
+            slot,
+            is_new_slot,
+            ..
+        } = &*self.target;
+        let is_resumed = !is_new_slot.swap(false, Ordering::Relaxed);
+        info!(slot, publication, resumed = is_resumed, "streaming changes");
         let System {
             identifier,
             timeline,
@@ -213,7 +214,7 @@ impl Link {
         let system = Some((identifier, timeline));
         let continuity = if self.connection == 0 {
             Continuity::First
-        } else if opened.is_resumed && system == self.system {
+        } else if is_resumed && system == self.system {
             Continuity::Seamless
         } else {
             Continuity::Gap
@@ -227,7 +228,7 @@ impl Link {
         Connected {
             continuity,
             is_other_system,
-            is_resumed: opened.is_resumed,
+            is_resumed,
             log_end: flushed,
         }
     }
@@ -289,36 +290,28 @@ impl Target {
     async fn connect(self: Arc<Self>, is_over_budget: bool) -> Result<Opened, Error> {
         let mut connection = Connection::open(&self.dsn).await?;
         let system = connection.identify_system().await?;
+        let publications = self.publications().await?;
         let slot = &self.slot;
-        let is_resumed = match &self.config {
+        match &self.config {
             SlotConfig::Temporary => {
                 connection.create_slot(slot, Durability::Temporary).await?;
-                false
+                self.is_new_slot.store(true, Ordering::Relaxed);
             }
             SlotConfig::Durable { .. } => {
                 if is_over_budget || self.is_spoilt().await {
                     drop_slot(&mut connection, slot).await?;
                 }
                 match connection.create_slot(slot, Durability::Durable).await {
-                    Ok(_) => false,
-                    Err(Error::Definite(Definite::SlotExists { .. })) => true,
+                    // It may take another attempt until it streams.
+                    Ok(_) => self.is_new_slot.store(true, Ordering::Relaxed),
+                    Err(Error::Definite(Definite::SlotExists { .. })) => {}
                     Err(error) => return Err(error),
                 }
-            }
-        };
-        let mut publications = vec![self.publication.as_str()];
-        // Whoever does without broadcasts from the database has no such publication.
-        match self.pool.has_publication(MESSAGES_PUBLICATION).await {
-            Ok(true) => publications.push(MESSAGES_PUBLICATION),
-            Ok(false) => {}
-            Err(error) => {
-                let reason = format!("whether there are broadcasts in the database cannot be asked: {error}");
-                return Err(Error::Transient(Transient::Lost { reason }));
             }
         }
         let started = connection.start_replication(slot, Lsn::ZERO, &publications);
         let stream = match started.await {
-            Err(Error::Definite(Definite::SlotLost { .. })) if is_resumed => {
+            Err(Error::Definite(Definite::SlotLost { .. })) => {
                 error!(
                     slot,
                     "the slot has lost its log: it is made anew, and changes in between are not delivered"
@@ -329,11 +322,21 @@ impl Target {
             }
             started => started?,
         };
-        Ok(Opened {
-            stream,
-            system,
-            is_resumed,
-        })
+        Ok(Opened { stream, system })
+    }
+
+    /// What is streamed: the tables that clients follow, and broadcasts from the database where there are any.
+    async fn publications(&self) -> Result<Vec<&str>, Error> {
+        let mut publications = vec![self.publication.as_str()];
+        match self.pool.has_publication(MESSAGES_PUBLICATION).await {
+            Ok(true) => publications.push(MESSAGES_PUBLICATION),
+            Ok(false) => {}
+            Err(error) => {
+                let reason = format!("whether there are broadcasts in the database cannot be asked: {error}");
+                return Err(Error::Transient(Transient::Lost { reason }));
+            }
+        }
+        Ok(publications)
     }
 
     /// Whether the slot cannot go on, or keeps more than it may.

@@ -37,7 +37,7 @@ use phoenix_wire::Version;
 use phoenix_wire::payload::RawBinding;
 use replication::Dsn;
 use session::Ticket;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use self::backlog::Backlog;
@@ -180,6 +180,8 @@ pub(crate) fn new(
         waiting: Vec::new(),
         waiting_until: None,
         ready_until: None,
+        read_again_at: None,
+        snapshots: Arc::new(Semaphore::new(SNAPSHOTS_MAX)),
         weigh_at: None,
         errands: JoinSet::new(),
         under_way: HashMap::new(),
@@ -190,5 +192,7 @@ pub(crate) fn new(
     (FeedHandle { commands, figures }, feed.run(received))
 }
 
+/// Snapshots that are read at a time; the other connections are for what the stream and joins wait for.
+const SNAPSHOTS_MAX: usize = 2;
 /// Connections: for what the stream waits for, for subscriptions, and for the rows that they are given first.
 const POOL_SIZE: usize = 4;

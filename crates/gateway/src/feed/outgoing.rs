@@ -18,6 +18,8 @@ pub(super) struct Outgoing {
     ports: Arc<Ports>,
     frames: Box<[Vec<ChangeFrame>]>,
     waiting: usize,
+    /// Of these frames.
+    bytes: usize,
     /// Publications since the last mail, which went to the workers by themselves.
     published: usize,
     /// The workers that have got something of the transaction under way without a receipt.
@@ -35,6 +37,7 @@ impl Outgoing {
             owing: frames.iter().map(|_| false).collect(),
             frames,
             waiting: 0,
+            bytes: 0,
             published: 0,
             is_held_up: false,
             figures,
@@ -44,10 +47,11 @@ impl Outgoing {
     /// Queues a frame for one channel. Of a large transaction, a part is mailed before it is whole.
     pub(super) fn push(&mut self, frame: ChangeFrame) {
         if let Some(frames) = self.frames.get_mut(usize::from(frame.socket.worker.0)) {
-            frames.push(frame);
             self.waiting += 1;
+            self.bytes += frame.frame.len();
+            frames.push(frame);
         }
-        if self.waiting >= FRAMES_MAX {
+        if self.waiting >= FRAMES_MAX || self.bytes >= BYTES_MAX {
             self.mail(None);
         }
     }
@@ -63,7 +67,7 @@ impl Outgoing {
     pub(super) fn mail(&mut self, receipt: Option<&Arc<Receipt>>) {
         self.figures.deliveries.add(self.waiting);
         self.is_held_up |= self.waiting > 0 || self.published > 0;
-        (self.waiting, self.published) = (0, 0);
+        (self.waiting, self.bytes, self.published) = (0, 0, 0);
         let workers = self.ports.workers().zip(&mut self.frames).zip(&mut self.owing);
         for ((worker, frames), owes) in workers {
             *owes |= !frames.is_empty();
@@ -153,5 +157,7 @@ fn write(to: &Subscriber, ids: &[u32], data: &str, action: &str) -> Frame {
 
 /// Publications of one transaction that are not followed by a look at the workers.
 const PUBLICATIONS_MAX: usize = 1_024;
+/// Bytes of them: well below what one outbox holds.
+const BYTES_MAX: usize = 1 << 20;
 /// Frames of one transaction that wait before they are mailed.
 const FRAMES_MAX: usize = 4_096;

@@ -49,6 +49,11 @@ impl Receipts {
         Arc::new(Receipt::new(number, self.sender.clone()))
     }
 
+    /// Whether every commit is done with.
+    pub(super) fn are_all_back(&self) -> bool {
+        self.commits.is_empty()
+    }
+
     /// The next time commits are done with: the last of them. Cancel-safe.
     pub(super) async fn next(&mut self) -> Piece {
         loop {

@@ -22,10 +22,10 @@ use std::time::Duration;
 
 use database::{Broadcast, Computed, Pool};
 use session::{ChangesOutcome, Completion};
-use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 use super::asking::{Answered, Asking};
@@ -74,10 +74,14 @@ pub(super) struct Feed {
     pub(super) waiting: Vec<Subscribe>,
     /// When they are refused.
     pub(super) waiting_until: Option<Instant>,
+    /// When the catalog is read again after it could not be.
+    pub(super) read_again_at: Option<Instant>,
     /// When what has been found out is of no use any more to those who wait for it.
     pub(super) ready_until: Option<Instant>,
     /// When the database is asked how much log the slot keeps: while the stream is not read, it does not say.
     pub(super) weigh_at: Option<Instant>,
+    /// Snapshots that may be read yet.
+    pub(super) snapshots: Arc<Semaphore>,
     /// What is being found out for subscriptions, beside the stream.
     pub(super) errands: JoinSet<Ready>,
     /// The subscriptions an errand is run for, with their roles.
@@ -107,6 +111,7 @@ impl Feed {
                 () = self.outgoing.relaxed() => {}
                 () = self.hold.over() => self.hold.expire(),
                 () = patience(self.waiting_until) => self.refuse_waiting(),
+                () = patience(self.read_again_at) => self.read_again_at = None,
                 () = patience(self.ready_until) => self.refuse_ready(),
                 () = patience(self.weigh_at) => self.weigh_slot(),
             }
@@ -124,12 +129,23 @@ impl Feed {
             let is_stuck = self.link.is_durable() && self.backlog.is_full();
             self.weigh_at = deadline(is_stuck, self.weigh_at, WEIGH_PAUSE);
         }
+        self.take_receipts().await;
         self.link.finish().await;
+    }
+
+    /// Waits for what has been mailed to be written, so that a slot that stays does not repeat it.
+    async fn take_receipts(&mut self) {
+        let until = Instant::now() + RECEIPTS_MAX;
+        while !self.receipts.are_all_back()
+            && let Ok(piece) = timeout_at(until, self.receipts.next()).await
+        {
+            self.link.acknowledge(&piece);
+        }
     }
 
     /// Starts a reading for those who wait, together with all who have asked meanwhile.
     fn serve_waiting(&mut self, commands: &mut UnboundedReceiver<Command>) {
-        if self.is_reading || self.waiting.is_empty() {
+        if self.is_reading || self.waiting.is_empty() || self.read_again_at.is_some() {
             return;
         }
         while let Ok(command) = commands.try_recv() {
@@ -150,6 +166,12 @@ impl Feed {
         }
     }
 
+    pub(super) fn refuse(&self, refused: Vec<Subscribe>) {
+        for subscribe in refused {
+            self.tell((subscribe.key(), ChangesOutcome::Unavailable));
+        }
+    }
+
     fn await_streaming(&mut self, key: Key) {
         if self.link.is_streaming() {
             self.say_ready(key);
@@ -164,9 +186,12 @@ impl Feed {
     }
 
     pub(super) fn refuse_waiting(&mut self) {
-        for subscribe in std::mem::take(&mut self.waiting) {
-            self.tell((subscribe.key(), ChangesOutcome::Unavailable));
-        }
+        // Whoever has a subscription keeps it until the new one stands.
+        let (keep, refuse) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|subscribe| subscribe.replaces.is_some());
+        self.waiting = keep;
+        self.refuse(refuse);
         self.waiting_until = None;
     }
 
@@ -214,7 +239,9 @@ impl Feed {
                 });
             }
             Err(error) => {
-                self.drop_arrivals();
+                if self.drop_arrivals() {
+                    self.restart(Continuity::Gap);
+                }
                 self.link.give_up(&error);
             }
         }
@@ -222,15 +249,15 @@ impl Feed {
 
     /// Gives up what has arrived and has not been told: it cannot be understood, or not be asked about any more. A slot
     /// that stays brings it again.
-    fn drop_arrivals(&mut self) {
+    ///
+    /// Returns whether there was a gap among it of which nobody has been told.
+    fn drop_arrivals(&mut self) -> bool {
         self.asking = None;
         self.computed = None;
         if let (Some(mark), _) = self.round.give_up() {
             self.transactions.go_back(mark);
         }
-        if std::mem::take(&mut self.backlog).has_gap() {
-            self.restart(Continuity::Gap);
-        }
+        std::mem::take(&mut self.backlog).has_gap()
     }
 
     /// Another connection streams from here on.
@@ -334,8 +361,8 @@ impl Feed {
         match step {
             Step::Connected(connected) => {
                 if connected.is_other_system {
-                    // Nobody can be asked about what another server has told.
-                    self.drop_arrivals();
+                    // Nobody can be asked about what another server has told; that there is a gap is said anyway.
+                    _ = self.drop_arrivals();
                 }
                 if connected.is_resumed {
                     self.hold.start(connected.log_end);
@@ -399,6 +426,8 @@ async fn patience(until: Option<Instant>) {
     }
 }
 
+/// How long the workers may take to write what has been mailed when the feed ends.
+const RECEIPTS_MAX: Duration = Duration::from_secs(1);
 /// Pause between two looks at a slot that is not read.
 const WEIGH_PAUSE: Duration = Duration::from_secs(5);
 /// How long a subscription waits for a connection that is being made: less than a client waits for its join.

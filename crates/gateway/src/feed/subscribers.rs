@@ -125,6 +125,10 @@ impl Subscribers {
     pub(super) fn adopt(&mut self, mut reading: Reading) -> Vec<Notice> {
         let tables = std::mem::take(&mut reading.tables);
         let is_other = !tables.lists_the_same_as(self.catalog());
+        // What has been said of conditions holds as long as types and operators are what they were.
+        if tables != *self.catalog() || reading.version != self.reading.version {
+            self.answers = Answers::default();
+        }
         // A role that is gone may select nothing.
         let selectable = self
             .index
@@ -142,7 +146,6 @@ impl Subscribers {
         for (key, reason) in self.index.replace_catalog(tables, selectable) {
             refused.insert(key, reason.message);
         }
-        self.answers = Answers::default();
         self.viewers.unbind();
         self.since = Arc::new(std::mem::take(&mut reading.snapshot));
         self.reading = reading;

@@ -24,6 +24,16 @@ pub(crate) enum Mail {
     Drain,
 }
 
+impl Mail {
+    /// What it puts into outboxes, as far as that is much. Bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Changes(frames, _) => frames.iter().map(|change| change.frame.len()).sum(),
+            _ => 0,
+        }
+    }
+}
+
 /// Names a socket across threads; stale once the socket is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct SocketRef {
@@ -79,6 +89,8 @@ pub(crate) struct Ports {
 struct Port {
     waiting: Mutex<Waiting>,
     length: AtomicUsize,
+    /// Of the changes that wait. Bytes.
+    bytes: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -104,10 +116,12 @@ impl Ports {
     /// Queues `mail` for `worker`. Never blocks; senders of many mails await [`Ports::poll_relaxed`] between them.
     pub(crate) fn send(&self, worker: WorkerId, mail: Mail) {
         let port = self.port(worker);
+        let bytes = mail.bytes();
         let receiver = {
             let mut waiting = port.lock();
             waiting.mail.push(mail);
             port.length.store(waiting.mail.len(), Ordering::Relaxed);
+            port.bytes.fetch_add(bytes, Ordering::Relaxed);
             waiting.receiver.take()
         };
         if let Some(receiver) = receiver {
@@ -130,19 +144,21 @@ impl Ports {
         }
         std::mem::swap(&mut waiting.mail, empty);
         port.length.store(0, Ordering::Relaxed);
+        port.bytes.store(0, Ordering::Relaxed);
         let senders = std::mem::take(&mut waiting.senders);
         drop(waiting);
         senders.into_iter().for_each(Waker::wake);
         Poll::Ready(())
     }
 
-    /// Pending while some worker is [`MAIL_RELAXED_MAX`] mails behind: the back-pressure that bounds the queues. A
+    /// Pending while some worker is [`MAIL_RELAXED_MAX`] mails or [`CHANGES_RELAXED_MAX`] bytes of changes behind: the back-pressure that bounds the queues. A
     /// socket sends at most one read buffer of messages between two looks, a request over HTTP at most one batch.
     pub(crate) fn poll_relaxed(&self, cx: &mut Context<'_>) -> Poll<()> {
         for port in &self.ports {
-            if port.length.load(Ordering::Relaxed) > MAIL_RELAXED_MAX {
+            if port.is_behind() {
                 let mut waiting = port.lock();
-                if waiting.mail.len() > MAIL_RELAXED_MAX {
+                // It may have caught up meanwhile, and would not wake anybody any more.
+                if port.is_behind() {
                     waiting.senders.push(cx.waker().clone());
                     return Poll::Pending;
                 }
@@ -157,6 +173,11 @@ impl Ports {
 }
 
 impl Port {
+    fn is_behind(&self) -> bool {
+        self.length.load(Ordering::Relaxed) > MAIL_RELAXED_MAX
+            || self.bytes.load(Ordering::Relaxed) > CHANGES_RELAXED_MAX
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -168,6 +189,8 @@ impl Courier for Ports {
     }
 }
 
+/// Bytes of changes a worker may be behind before publishers wait for it.
+const CHANGES_RELAXED_MAX: usize = 16 << 20;
 /// Mails a worker may be behind before publishers wait for it.
 const MAIL_RELAXED_MAX: usize = 16_384;
 

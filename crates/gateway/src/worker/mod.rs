@@ -278,9 +278,13 @@ impl Worker {
         let mut mail = Vec::new();
         loop {
             poll_fn(|cx| self.shared.ports.poll_receive(self.id, cx, &mut mail)).await;
-            for (number, mail) in mail.drain(..).enumerate() {
+            let (mut opened, mut bytes) = (0, 0);
+            for mail in mail.drain(..) {
+                opened += 1;
+                bytes += mail.bytes();
                 self.open(mail);
-                if number % MAILS_PER_TURN == MAILS_PER_TURN - 1 {
+                if opened >= MAILS_PER_TURN || bytes >= BYTES_PER_TURN {
+                    (opened, bytes) = (0, 0);
                     tokio::task::yield_now().await;
                 }
             }
@@ -353,6 +357,8 @@ impl Worker {
 
 /// Bytes read from a socket at a time.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
+/// Bytes of changes put into outboxes before the writer comes to its turn: well below what one outbox holds.
+const BYTES_PER_TURN: usize = 1 << 20;
 /// Mails opened before the readers and the writer come to their turn.
 const MAILS_PER_TURN: usize = 256;
 /// Slots of the mail vector that are kept between batches.
