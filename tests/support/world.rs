@@ -55,8 +55,9 @@ pub const ALL: Grants = Grants {
     presence_write: Some(true),
 };
 
+/// What the tokens of a world are signed with.
+pub const SECRET: &str = "a secret of at least thirty-two bytes";
 const WORKERS: usize = 2;
-const SECRET: &str = "a secret of at least thirty-two bytes";
 const OUTBOX_BYTES_MAX: usize = 1 << 20;
 
 impl Default for World {
@@ -208,6 +209,28 @@ impl World {
             queue.iter().map(Frame::len).sum()
         });
         heard
+    }
+
+    /// Waits for what arrives at the client: time passes until something does, or until that time of the world.
+    pub fn listen(&mut self, client: Client, until: Duration) -> Vec<Frame> {
+        loop {
+            let mut heard = Vec::new();
+            self.clients[client.0].outbox.drain(0, |queue| {
+                heard.extend(queue.iter().cloned());
+                queue.iter().map(Frame::len).sum()
+            });
+            let elapsed = self.elapsed();
+            if !heard.is_empty() || elapsed >= until {
+                return heard;
+            }
+            let next = self.next_event().map_or(until, |at| at.min(until));
+            self.pass(next.saturating_sub(elapsed));
+        }
+    }
+
+    /// How much time has passed.
+    pub fn elapsed(&self) -> Duration {
+        self.place.elapsed.get()
     }
 
     /// The client's connection is gone.

@@ -159,7 +159,7 @@ impl Effects for Driver<'_> {
     }
 
     fn generate_key(&mut self) -> String {
-        format!("key-{}", self.place.hub.next_number())
+        format!("00000000-0000-4000-8000-{:012x}", self.place.hub.next_number())
     }
 
     fn request(&mut self, request: Request) {

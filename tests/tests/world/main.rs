@@ -10,6 +10,7 @@ mod presence;
 mod rejoin;
 mod replay;
 mod token;
+mod transcripts;
 
 use serde_json::{Value, json};
 use tests::world::{Client, World};
