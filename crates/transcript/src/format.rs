@@ -115,6 +115,8 @@ pub struct Reader {
     problems: Vec<FormatError>,
     /// What follows is not worth a look: this is something else than a transcript.
     is_given_up: bool,
+    /// The number of a line that stops in its middle.
+    cut_off: Option<usize>,
 }
 
 impl Reader {
@@ -127,6 +129,7 @@ impl Reader {
             lines: Vec::new(),
             problems: Vec::new(),
             is_given_up: false,
+            cut_off: None,
         }
     }
 
@@ -136,13 +139,21 @@ impl Reader {
             return;
         }
         let number = self.lines.len() + 1;
-        let Ok(text) = std::str::from_utf8(bytes) else {
-            self.is_given_up = true;
-            self.problem(
-                number,
-                "not UTF-8: a transcript is lines of JSON, this file is something else or damaged".into(),
-            );
-            return;
+        let text = match std::str::from_utf8(bytes) {
+            Ok(text) => text,
+            // It stops within a character.
+            Err(error) if error.error_len().is_none() => bytes
+                .get(..error.valid_up_to())
+                .and_then(|whole| std::str::from_utf8(whole).ok())
+                .unwrap_or_default(),
+            Err(_) => {
+                self.is_given_up = true;
+                self.problem(
+                    number,
+                    "not UTF-8: a transcript is lines of JSON, this file is something else or damaged".into(),
+                );
+                return;
+            }
         };
         let text = text.strip_suffix('\r').unwrap_or(text);
         self.lines.push(text.to_owned());
@@ -186,6 +197,12 @@ impl Reader {
     }
 
     fn form(mut self) -> Result<Transcript, Vec<FormatError>> {
+        // A recorder that was killed was perhaps writing; one that came to an end says how long it took.
+        let was_killed = self.header.as_ref().is_some_and(|header| header.takes_ms == 0);
+        if was_killed && self.cut_off == Some(self.lines.len()) {
+            let last = self.lines.len();
+            self.problems.retain(|problem| problem.line != last);
+        }
         match self.header.take() {
             Some(header) if self.problems.is_empty() => Ok(Transcript {
                 file: self.file,
@@ -206,6 +223,7 @@ impl Reader {
         let value = Value::parse(text).map_err(|error| {
             let error = error.to_string();
             if error.starts_with("EOF") {
+                self.cut_off = Some(number);
                 format!("{error}: the line is cut off; copy or record the file again, or delete the line")
             } else {
                 format!("no JSON: {error}")
@@ -368,6 +386,17 @@ mod tests {
         }
         let many = vec![b"{}".as_slice(); PROBLEMS_MAX + 5];
         assert_eq!(problems(&[vec![header], many].concat()).len(), PROBLEMS_MAX);
+    }
+
+    #[test]
+    fn a_recording_that_was_killed_may_stop_within_its_last_line() {
+        let killed = HEADER.replace("\"takes_ms\":5", "\"takes_ms\":0");
+        let killed = killed.as_bytes();
+        for last in [b"{\"sle".as_slice(), b"{\"send\":\"a\",\"raw\":\"\xc3"] {
+            assert_eq!(problems(&[killed, b"{\"sleep\":1}", last]), [""; 0]);
+            assert_eq!(problems(&[HEADER.as_bytes(), b"{\"sleep\":1}", last]).len(), 1);
+            assert_eq!(problems(&[killed, last, b"{\"sleep\":1}"]).len(), 1);
+        }
     }
 
     #[test]
