@@ -43,6 +43,7 @@ const RINGS: &[(&str, &[&str])] = &[
     ("transcript", &[]),
     ("replayer", &["auth", "client", "transcript"]),
     ("scripted", &["websocket", "phoenix-wire", "transcript"]),
+    ("recorder", &["websocket", "transcript"]),
     (
         "loadgen",
         &[
