@@ -98,8 +98,12 @@ impl Drop for Gateway {
     }
 }
 
-/// Beside the test that runs: `target/<profile>/deps/live-…` and `target/<profile>/roost`.
-fn binary() -> PathBuf {
+/// The binary, beside the test that runs: `target/<profile>/deps/live-…` and `target/<profile>/roost`.
+///
+/// # Panics
+///
+/// If the test is somewhere else.
+pub fn binary() -> PathBuf {
     let test = std::env::current_exe().expect("a test knows where it is");
     test.ancestors()
         .nth(2)

@@ -63,6 +63,7 @@ const RINGS: &[(&str, &[&str])] = &[
             "database",
             "gateway",
             "pgcluster",
+            "recorder",
             "replayer",
             "replication",
             "transcript",

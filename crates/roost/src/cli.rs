@@ -15,6 +15,7 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::changes_args::ChangesArgs;
 use crate::explain::ExplainArgs;
 use crate::private_args::PrivateArgs;
+use crate::record::RecordArgs;
 use crate::replay::ReplayArgs;
 use crate::token::parse_claim;
 use crate::transcript::TranscriptArgs;
@@ -63,6 +64,9 @@ pub(crate) enum Command {
     /// Say why a subscriber hears of the changes of a table, or why not. Exits with 0 if they would be delivered, with 1 if
     /// not, with 2 if nobody can tell.
     ExplainChange(Box<ExplainArgs>),
+    /// Record what clients and a server say to each other, as a proxy between them, in a file that replays. Tokens become
+    /// their claims and keys their names.
+    Record(RecordArgs),
     /// Play the client's side of recorded conversations and hold what a server says against them. Exits with 0 if all went
     /// as recorded, with 1 if not, with 2 if nothing could be replayed.
     Replay(Box<ReplayArgs>),

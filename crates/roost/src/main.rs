@@ -12,6 +12,7 @@ mod logging;
 mod migrate;
 mod private_args;
 mod problems;
+mod record;
 mod replay;
 mod serve;
 mod tenants_file;
@@ -43,6 +44,7 @@ fn run(command: Command, environment: &Environment) -> Result<ExitCode, Box<dyn 
         Command::Serve(args) => serve::run(&args, environment)?,
         Command::Migrate(args) => migrate::run(&args, environment)?,
         Command::Token(args) => token::run(&args, environment)?,
+        Command::Record(args) => record::run(args)?,
         Command::Replay(args) => return Ok(replay::run(&args, environment)),
         Command::Transcript(args) => return Ok(transcript::run(&args)),
         Command::ExplainChange(args) => return Ok(explain::run(&args, environment)),

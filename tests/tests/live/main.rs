@@ -5,6 +5,7 @@ mod explain;
 mod filters;
 mod metrics;
 mod private;
+mod record;
 mod restarts;
 mod row_security;
 mod shutdown;

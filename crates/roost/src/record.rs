@@ -1,0 +1,106 @@
+//! `roost record`: a proxy that records what passes through it.
+
+use std::error::Error;
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::Args;
+use recorder::{Options, Recorder, Redaction, Upstream};
+use tokio::signal::unix::{SignalKind, signal};
+
+#[derive(Debug, Args)]
+pub(crate) struct RecordArgs {
+    /// Address and port to listen on; clients connect here instead of the server.
+    #[arg(
+        long,
+        env = "ROOST_RECORD_LISTEN",
+        default_value = "127.0.0.1:4100",
+        value_name = "ADDRESS:PORT"
+    )]
+    listen: SocketAddr,
+    /// The server to record, as clients have it: `wss://project.example/realtime/v1`, `ws://127.0.0.1:4000/socket`.
+    #[arg(long, env = "ROOST_RECORD_UPSTREAM", value_name = "URL")]
+    upstream: Upstream,
+    /// The file to write; it must not exist.
+    #[arg(long, env = "ROOST_RECORD_OUT", value_name = "FILE")]
+    out: PathBuf,
+    /// Values to replace by a word of their own, the same one wherever the value comes again: a path from `$`, the message,
+    /// with `.name`, `[*]` and `..name`, as in `$.payload.email`, `$.payload.users[*].name` or `$..phone`. In a broadcast,
+    /// `$` is also what was broadcast; in a token, its claims. May be given several times; in the variable, separated by
+    /// commas.
+    #[arg(long, env = "ROOST_RECORD_REDACT", value_delimiter = ',', value_name = "PATH")]
+    redact: Vec<Redaction>,
+}
+
+pub(crate) fn run(args: RecordArgs) -> Result<(), Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(record(args));
+    // What did not end in time must not keep the process.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn record(args: RecordArgs) -> Result<(), Box<dyn Error>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let (server, file) = (args.upstream.authority().to_owned(), args.out.clone());
+    let recorder = Recorder::bind(Options {
+        listen: args.listen,
+        upstream: args.upstream,
+        out: args.out,
+        redactions: args.redact,
+    })
+    .await?;
+    let welcome = welcome(recorder.address(), &server, &file.display().to_string());
+    // Nobody may be there to read it.
+    let _ = writeln!(std::io::stdout(), "{welcome}");
+    let shutdown = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+    };
+    let keys = recorder.run(shutdown).await?;
+    eprintln!("roost: {} is complete", file.display());
+    for key in keys {
+        eprintln!("roost: a key is not in it; a replay takes it from the header: jwt.{key}.raw");
+    }
+    Ok(())
+}
+
+fn welcome(listen: SocketAddr, server: &str, file: &str) -> String {
+    let address = match listen.ip() {
+        ip if !ip.is_unspecified() => listen,
+        _ => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), listen.port()),
+    };
+    format!(
+        "
+  Roost records {server} into {file}.
+
+  Set in a frontend, with the key of {server}:
+
+    supabase-js   createClient('http://{address}', key)
+    realtime-js   new RealtimeClient('ws://{address}/realtime/v1', {{ params: {{ apikey: key }} }})
+    Phoenix       new Socket('ws://{address}/socket', {{ params: {{ apikey: key }} }})
+
+  Other requests, such as those to REST and Auth, pass and are not recorded.
+
+  Ctrl-C ends the recording.
+"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frontend_is_told_an_address_it_can_connect_to() {
+        let shown = welcome("0.0.0.0:4100".parse().unwrap(), "h", "f");
+        assert!(shown.contains("http://127.0.0.1:4100'"), "{shown}");
+        let shown = welcome("192.0.2.1:4100".parse().unwrap(), "h", "f");
+        assert!(shown.contains("ws://192.0.2.1:4100/socket'"), "{shown}");
+    }
+}
