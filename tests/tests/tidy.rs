@@ -66,6 +66,7 @@ const RINGS: &[(&str, &[&str])] = &[
             "recorder",
             "replayer",
             "replication",
+            "scripted",
             "transcript",
         ],
     ),

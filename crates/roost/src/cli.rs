@@ -17,6 +17,7 @@ use crate::explain::ExplainArgs;
 use crate::private_args::PrivateArgs;
 use crate::record::RecordArgs;
 use crate::replay::ReplayArgs;
+use crate::script::ScriptArgs;
 use crate::token::parse_claim;
 use crate::transcript::TranscriptArgs;
 
@@ -55,7 +56,7 @@ impl Cli {
 pub(crate) enum Command {
     /// Start a private PostgreSQL and a gateway on it, and print what to paste into a frontend.
     Dev(DevArgs),
-    /// Serve clients.
+    /// Serve clients; with `--script`, from files.
     Serve(Box<ServeArgs>),
     /// Set a database up: the publication for changes, and the schema `realtime` for private channels and messages by SQL.
     Migrate(MigrateArgs),
@@ -162,6 +163,8 @@ pub(crate) struct ServeArgs {
     pub(crate) changes: ChangesArgs,
     #[command(flatten)]
     pub(crate) private: PrivateArgs,
+    #[command(flatten)]
+    pub(crate) scripts: ScriptArgs,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
     #[command(flatten)]

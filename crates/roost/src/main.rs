@@ -14,6 +14,7 @@ mod private_args;
 mod problems;
 mod record;
 mod replay;
+mod script;
 mod serve;
 mod tenants_file;
 mod token;

@@ -1,6 +1,7 @@
 //! `roost serve`: from flags to a running server.
 
 use std::error::Error;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -14,9 +15,13 @@ use tracing::{info, warn};
 use crate::cli::{LimitArgs, ServeArgs, ServerArgs};
 use crate::environment::Environment;
 use crate::problems::Problems;
+use crate::script;
 use crate::tenants_file;
 
 pub(crate) fn run(args: &ServeArgs, environment: &Environment) -> Result<(), Box<dyn Error>> {
+    if !args.scripts.files.is_empty() {
+        return script::run(&args.scripts, script_address(args, environment)?);
+    }
     let config = configure(args, environment)?;
     announce(&config.tenants);
     let server = Server::bind(config)?;
@@ -29,18 +34,30 @@ pub(crate) fn until_signal(server: Server) -> Result<(), Box<dyn Error>> {
         .enable_all()
         .build()?;
     let outcome = runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let shutdown = async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-        };
+        let shutdown = stop_signal()?;
         server.run(shutdown).await.map_err(Box::<dyn Error>::from)
     });
     // What did not end in time must not keep the process.
     runtime.shutdown_background();
     outcome
+}
+
+/// Resolves on SIGINT or SIGTERM. Has to be called on a runtime.
+pub(crate) fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+    })
+}
+
+/// Of everything else that can be configured, the address is all that a script needs.
+fn script_address(args: &ServeArgs, environment: &Environment) -> Result<SocketAddr, Problems> {
+    let mut problems = Vec::new();
+    let listen = args.listen.or_else(|| listen_on_port(environment, &mut problems));
+    Problems::check(problems, listen.unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into()))
 }
 
 fn configure(args: &ServeArgs, environment: &Environment) -> Result<ServerConfig, Problems> {
