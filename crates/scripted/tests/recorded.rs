@@ -208,7 +208,7 @@ impl<'t> Recorded<'t> {
                 }
                 Act::Close { code, .. } => self.ended = Some(code),
                 Act::Drop => self.ended = Some(1006),
-                Act::Note(note) => return Err(note.to_string()),
+                Act::Note(note) => return Err(format!("{note:?}")),
             }
         }
         Ok(())

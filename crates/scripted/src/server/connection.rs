@@ -89,7 +89,13 @@ async fn perform(stream: &mut TcpStream, acts: Vec<Act>) -> ControlFlow<End> {
                     return ControlFlow::Break(End::Gone);
                 }
             }
-            Act::Note(note) => error!("{note}"),
+            Act::Note(note) => error!(
+                at = %note.place(),
+                expected = %note.expected,
+                got = %note.got,
+                differs = note.differs.as_deref().map(tracing::field::display),
+                "the client says what the file does not have"
+            ),
             Act::Drop => return ControlFlow::Break(End::Drop),
             Act::Close { code, reason } => {
                 info!(code, reason, "the connection is closed");
