@@ -1,0 +1,133 @@
+// `roost record` between real clients and a gateway, and `roost replay` of what it wrote.
+
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { after, before, describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+
+import { within } from './support/deadline.mjs'
+import { Gateway, SECRET } from './support/gateway.mjs'
+import { Inbox } from './support/inbox.mjs'
+import { LIBRARIES, listen, open, subscribe } from './support/libraries.mjs'
+import { bindToThisProcess } from './support/lifetime.mjs'
+
+const BINARY = process.env.ROOST_BIN ?? fileURLToPath(new URL('../../target/debug/roost', import.meta.url))
+/** How often a recording has to replay. */
+const TIMES = 10
+
+let gateway, folder
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'roost-record-'))
+  gateway = await Gateway.serve()
+})
+after(async () => {
+  await gateway?.stop()
+  await rm(folder, { recursive: true, force: true })
+})
+
+/** A recorder in front of the gateway; clients take it for one. */
+async function record(t, file, ...args) {
+  const upstream = `${gateway.webSocketUrl}/realtime/v1`
+  const child = bindToThisProcess(
+    spawn(BINARY, ['record', '--listen', '127.0.0.1:0', '--upstream', upstream, '--out', file, ...args], {
+      stdio: ['ignore', 'pipe', 'ignore']
+    })
+  )
+  t.after(() => child.kill('SIGKILL'))
+  const address = await within(
+    (async () => {
+      for await (const line of createInterface({ input: child.stdout })) {
+        const [, address] = line.match(/createClient\('http:\/\/([^']+)'/) ?? []
+        if (address) return address
+      }
+    })(),
+    () => 'roost record to listen'
+  )
+  return {
+    url: `http://${address}`,
+    webSocketUrl: `ws://${address}`,
+    anonKey: gateway.anonKey,
+    /** Ends the recording; resolves to what it wrote. */
+    stop: async () => {
+      const end = once(child, 'exit')
+      child.kill('SIGINT')
+      assert.deepEqual(await within(end, () => 'roost record to end'), [0, null])
+      return readFile(file, 'utf8')
+    }
+  }
+}
+
+/** Replays a file; resolves to the exit code and to what was printed. */
+async function replay(file) {
+  const args = ['replay', file, '--url', gateway.webSocketUrl, '--jwt-secret', SECRET]
+  const child = bindToThisProcess(spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'pipe'] }))
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', data => (output += data))
+  const [code] = await within(once(child, 'close'), () => `roost ${args.join(' ')}`)
+  return { code, output }
+}
+
+/** What two people do in a room: come, track, talk with and without a connection, renew a token, beat, go. */
+async function meet(t, library, gatewayOrRecorder) {
+  const beats = new Inbox('heartbeats')
+  const [ann, ben] = [
+    open(t, gatewayOrRecorder, library, { heartbeatIntervalMs: 100, onHeartbeat: beats.add }),
+    open(t, gatewayOrRecorder, library)
+  ]
+  await ann.setToken(gateway.token('authenticated', { sub: 'ann', email: 'ann@example.com' }))
+  const config = key => ({ broadcast: { self: true, ack: true }, presence: { key, enabled: true } })
+  const [annsRoom, bensRoom] = [ann.channel('room', config('ann')), ben.channel('room', config(''))]
+  const [annHears, benHears] = [annsRoom, bensRoom].map(room => listen(room, 'broadcast', { event: 'say' }))
+  const [joins, leaves] = ['join', 'leave'].map(event => listen(bensRoom, 'presence', { event }))
+  await subscribe(annsRoom)
+  await subscribe(bensRoom)
+
+  await annsRoom.track({ email: 'ann@example.com', mood: 'fine' })
+  await joins.next(({ key }) => key === 'ann', 'ann')
+  for (const text of ['hello', 'costs ${5}']) {
+    await annsRoom.send({ type: 'broadcast', event: 'say', payload: { text, email: 'ann@example.com' } })
+    await benHears.next(({ payload }) => payload.text === text, text)
+    await annHears.next(({ payload }) => payload.text === text, text)
+  }
+  await bensRoom.track({ mood: 'better' })
+  // Not subscribed, so by HTTP.
+  await ben.channel('elsewhere').send({ type: 'broadcast', event: 'say', payload: { nobody: 'hears' } })
+  await ann.setToken(gateway.token('authenticated', { sub: 'ann', email: 'ann@example.com', again: true }))
+  for (let beat = 1; beat <= 2; beat++) await beats.next(status => status === 'ok', 'a heartbeat')
+  await annsRoom.untrack()
+  await leaves.next(({ key }) => key === 'ann', 'ann to go')
+  await ann.close()
+  await ben.close()
+}
+
+for (const library of LIBRARIES) {
+  describe(library.name, () => {
+    test('a recorded session replays ten times out of ten, and a byte that is changed shows', async t => {
+      const file = join(folder, `${library.name.replaceAll(/[^a-z0-9]+/g, '-')}.jsonl`)
+      const recorder = await record(t, file, '--redact', '$..email')
+      await meet(t, library, recorder)
+      const text = await recorder.stop()
+      assert.ok(!text.includes(gateway.anonKey) && !text.includes('eyJ') && !text.includes('ann@example.com'), text)
+      assert.ok(text.includes('"presence_diff"') && text.includes('"heartbeat"'), text)
+
+      for (let time = 1; time <= TIMES; time++) {
+        const { code, output } = await replay(file)
+        assert.equal(code, 0, `replay ${time}: ${output}\n${text}`)
+      }
+
+      const heard = text.split('\n').find(line => /^\{"recv".*hello/.test(line))
+      await writeFile(file, text.replace(heard, heard.replace('hello', 'hellp')))
+      const { code, output } = await replay(file)
+      assert.equal(code, 1, output)
+      const line = text.split('\n').indexOf(heard) + 1
+      for (const told of [`:${line}`, 'payload.text', '"hellp"', '"hello"']) {
+        assert.ok(output.includes(told), `${told} in ${output}`)
+      }
+    })
+  })
+}
