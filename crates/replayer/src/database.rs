@@ -1,5 +1,7 @@
 //! SQL as superuser, by the simple query protocol: several statements at once, every value as text.
 
+use std::future::poll_fn;
+
 use tokio_postgres::{Client, Error, NoTls, SimpleQueryMessage};
 use transcript::Value;
 
@@ -10,9 +12,11 @@ pub(crate) struct Database {
 
 impl Database {
     pub(crate) async fn connect(dsn: &str) -> Result<Self, Error> {
-        let (client, connection) = tokio_postgres::connect(dsn, NoTls).await?;
-        // What breaks it shows in the query that is under way.
-        tokio::spawn(connection);
+        let (client, mut connection) = tokio_postgres::connect(dsn, NoTls).await?;
+        // Notices are nobody's business, and what breaks it shows in the query that is under way.
+        tokio::spawn(async move {
+            while let Some(Ok(_)) = poll_fn(|context| connection.poll_message(context)).await {}
+        });
         Ok(Self { client })
     }
 

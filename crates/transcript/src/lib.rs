@@ -1,11 +1,64 @@
-//! Recorded conversations as data: what their lines say, and whether what arrived is what they expect.
+//! Recorded conversations as data: what their lines say, whether what arrived is what they expect, how a replay goes.
 //!
-//! [`Transcript::parse`] reads a file strictly: a key it does not know is an error with its line. [`Matcher`] holds the
-//! rules by which an expectation matches, [`AnyOrder`] those for frames whose order is open, and [`Failure`] tells a
-//! mismatch with the conversation that led to it. The format is `protocol-spec/transcripts/FORMAT.md`.
+//! | For | there is |
+//! | --- | --- |
+//! | reading a file | [`Transcript::parse`], strictly: a key it does not know is an error; [`Reader`] takes a line at a time and collects everything that is wrong |
+//! | replaying it | [`Replay`], a state machine that says what to do and is told what came of it |
+//! | rules of its own | [`Matcher`] for values, [`AnyOrder`] for frames whose order is open, [`Failure`] to tell a mismatch |
+//! | writing | [`canonical`], the one form of a line |
+//! | people | [`timeline`] for one recording, [`compare`] for two |
+//!
+//! The format is `protocol-spec/transcripts/FORMAT.md`.
 //!
 //! What is not here: no socket, no clock (the caller says what time it is), no signing of tokens ([`Token`] is what is
-//! to be signed). [`binary`] and [`view`] know the layouts of binary messages, on their own account.
+//! to be signed). [`binary`] and [`view()`] know the layouts of binary messages, on their own account.
+//!
+//! # Example
+//!
+//! A server that says what it is told, and a test that replays a conversation with it: no socket, no waiting.
+//!
+//! ```
+//! use std::collections::{BTreeMap, VecDeque};
+//! use transcript::{Arrived, Environment, Event, Moment, Replay, Settings, Task, Transcript};
+//!
+//! let file = r#"{"transcript":1,"name":"echo","area":"x","title":"An echo","shows":"what is said comes back","reference":{"server":"echo","version":"1","commit":""},"vsn":[],"tenant":"main","takes_ms":1}
+//! {"open":"a"}
+//! {"send":"a","text":["hello",1.50]}
+//! {"recv":"a","text":["${text}",1.5]}
+//! {"silence":"a","ms":100}
+//! "#;
+//! let transcript = Transcript::parse("echo.jsonl", file)?;
+//! let environment = Environment {
+//!     tenant: "main".into(),
+//!     host: "localhost".into(),
+//!     secret: "of no use here".into(),
+//!     tokens: BTreeMap::new(),
+//! };
+//!
+//! let mut replay = Replay::new(&transcript, environment, Settings::default());
+//! let (mut now, mut event, mut echoes) = (Moment::default(), Event::Done, VecDeque::new());
+//! loop {
+//!     event = match replay.advance(now, event) {
+//!         Task::Done => break,
+//!         Task::Send { bytes, .. } => {
+//!             echoes.push_back(Arrived::text(&bytes));
+//!             Event::Done
+//!         }
+//!         Task::Receive { until, .. } => match echoes.pop_front() {
+//!             Some(arrived) => Event::Arrived(arrived),
+//!             None => {
+//!                 now.elapsed = until; // the clock is ours: nobody waits
+//!                 Event::Nothing
+//!             }
+//!         },
+//!         _ => Event::Done,
+//!     };
+//! }
+//! if let Err(failure) = replay.finish() {
+//!     panic!("{failure}");
+//! }
+//! # Ok::<(), transcript::FormatError>(())
+//! ```
 
 pub mod binary;
 mod canonical;

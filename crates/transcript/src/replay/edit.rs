@@ -1,7 +1,8 @@
 //! Expectations that are rewritten from what the server said.
 //!
 //! What still matches stays as it is written, placeholders and all; only the places that differ become what came. There,
-//! a value that a name stands for becomes the name, UUIDs and times become `${uuid}` and `${time}`.
+//! what the server made up becomes a placeholder: a value that a name stands for the name, a UUID or a time that is
+//! nowhere in the file `${uuid}` or `${time}`, the id of a binding `${int}`.
 
 use super::{Group, Problem, Replay};
 use crate::canonical::canonical;
@@ -241,83 +242,112 @@ impl<'t> Replay<'t> {
     /// What is expected from now on: the former expectation where it matches, and what came where not.
     pub(super) fn merged(&mut self, expected: &Value, got: &Value, numbers: Numbers) -> Value {
         let mut bindings = std::mem::take(&mut self.bindings);
-        let merged = merge(&self.matcher(numbers), expected, got, &mut bindings);
+        let merge = Merge {
+            matcher: self.matcher(numbers),
+            transcript: self.transcript,
+        };
+        let merged = merge.values(expected, got, &mut bindings);
         self.bindings = bindings;
         merged
     }
 
     pub(super) fn generalised(&self, got: &Value) -> Value {
-        generalise(got, &self.bindings)
+        let merge = Merge {
+            matcher: self.matcher(Numbers::Decimal),
+            transcript: self.transcript,
+        };
+        merge.generalise(got, &self.bindings)
     }
 }
 
-fn merge(matcher: &Matcher<'_>, expected: &Value, got: &Value, bindings: &mut Bindings) -> Value {
-    if matcher.value(expected, got, bindings).is_ok() {
-        return expected.clone();
-    }
-    match (expected, got) {
-        (Value::Object(members), Value::Object(others)) => {
-            let mut merged = Vec::new();
-            for (name, value) in members {
-                if let Some(other) = got.get(name) {
-                    merged.push((name.clone(), merge(matcher, value, other, bindings)));
+/// Makes expectations of values.
+struct Merge<'a> {
+    matcher: Matcher<'a>,
+    transcript: &'a Transcript,
+}
+
+impl Merge<'_> {
+    fn values(&self, expected: &Value, got: &Value, bindings: &mut Bindings) -> Value {
+        if self.matcher.value(expected, got, bindings).is_ok() {
+            return expected.clone();
+        }
+        match (expected, got) {
+            (Value::Object(members), Value::Object(others)) => {
+                let mut merged = Vec::new();
+                for (name, value) in members {
+                    if let Some(other) = got.get(name) {
+                        merged.push((name.clone(), self.values(value, other, bindings)));
+                    }
                 }
+                let new = others.iter().filter(|(name, _)| expected.get(name).is_none());
+                merged.extend(new.map(|(name, value)| self.member(got, name, value, bindings)));
+                Value::Object(merged)
             }
-            for (name, value) in others.iter().filter(|(name, _)| expected.get(name).is_none()) {
-                merged.push((escaped_name(name, bindings), generalise(value, bindings)));
+            (Value::Array(elements), Value::Array(others)) => {
+                let pairs = elements.iter().zip(others);
+                let mut merged: Vec<_> = pairs
+                    .map(|(one, other)| self.values(one, other, bindings))
+                    .collect();
+                let new = others.iter().skip(elements.len());
+                merged.extend(new.map(|other| self.generalise(other, bindings)));
+                Value::Array(merged)
             }
-            Value::Object(merged)
+            _ => self.generalise(got, bindings),
         }
-        (Value::Array(elements), Value::Array(others)) => {
-            let pairs = elements.iter().zip(others);
-            let mut merged: Vec<_> = pairs
-                .map(|(one, other)| merge(matcher, one, other, bindings))
-                .collect();
-            merged.extend(
-                others
+    }
+
+    /// What a server made up becomes a placeholder.
+    fn generalise(&self, got: &Value, bindings: &Bindings) -> Value {
+        match got {
+            Value::String(text) => Value::text(self.text(text, bindings)),
+            Value::Array(elements) => {
+                Value::Array(elements.iter().map(|it| self.generalise(it, bindings)).collect())
+            }
+            Value::Object(members) => {
+                let members = members
                     .iter()
-                    .skip(elements.len())
-                    .map(|other| generalise(other, bindings)),
-            );
-            Value::Array(merged)
-        }
-        _ => generalise(got, bindings),
-    }
-}
-
-/// What a server made up becomes a placeholder.
-fn generalise(got: &Value, bindings: &Bindings) -> Value {
-    match got {
-        Value::String(text) => Value::text(escaped_name(text, bindings)),
-        Value::Array(elements) => Value::Array(elements.iter().map(|it| generalise(it, bindings)).collect()),
-        Value::Object(members) => Value::Object(
-            members
-                .iter()
-                .map(|(name, value)| (escaped_name(name, bindings), generalise(value, bindings)))
-                .collect(),
-        ),
-        plain => plain.clone(),
-    }
-}
-
-fn escaped_name(text: &str, bindings: &Bindings) -> String {
-    let value = Value::text(text);
-    let is_made_up = |kind: Kind| matches!(kind, Kind::Uuid | Kind::Ref | Kind::Time);
-    let bound = bindings
-        .iter()
-        .find(|(kind, _, bound)| is_made_up(*kind) && **bound == value);
-    if let Some((kind, name, _)) = bound {
-        return format!("${{{kind}:{name}}}");
-    }
-    for kind in [Kind::Uuid, Kind::Time] {
-        if kind.accepts(&value) {
-            return format!("${{{kind}}}");
+                    .map(|(name, value)| self.member(got, name, value, bindings));
+                Value::Object(members.collect())
+            }
+            plain => plain.clone(),
         }
     }
-    // What looks like a placeholder cannot be written literally.
-    if text.contains("${") {
-        "${text}".to_owned()
-    } else {
-        text.to_owned()
+
+    /// A member of `object`. The id of a binding for changes is made up, and so are the ids that a change lists.
+    fn member(&self, object: &Value, name: &str, value: &Value, bindings: &Bindings) -> (String, Value) {
+        let made_up = || Value::text("${int}");
+        let is_binding = object.get("event").is_some() && object.get("schema").is_some();
+        let value = match (name, value) {
+            ("id", Value::Number(_)) if is_binding => made_up(),
+            ("ids", Value::Array(ids)) if ids.iter().all(|id| matches!(id, Value::Number(_))) => {
+                Value::Array(ids.iter().map(|_| made_up()).collect())
+            }
+            _ => self.generalise(value, bindings),
+        };
+        (self.text(name, bindings), value)
+    }
+
+    fn text(&self, text: &str, bindings: &Bindings) -> String {
+        let value = Value::text(text);
+        let is_made_up = |kind: Kind| matches!(kind, Kind::Uuid | Kind::Ref | Kind::Time);
+        let bound = bindings
+            .iter()
+            .find(|(kind, _, bound)| is_made_up(*kind) && **bound == value);
+        if let Some((kind, name, _)) = bound {
+            return format!("${{{kind}:{name}}}");
+        }
+        // What the client said itself may well come back.
+        let is_known = || self.transcript.lines().any(|(_, line)| line.contains(text));
+        for kind in [Kind::Uuid, Kind::Time] {
+            if kind.accepts(&value) && !is_known() {
+                return format!("${{{kind}}}");
+            }
+        }
+        // What looks like a placeholder cannot be written literally.
+        if text.contains("${") {
+            "${text}".to_owned()
+        } else {
+            text.to_owned()
+        }
     }
 }

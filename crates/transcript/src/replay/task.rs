@@ -78,7 +78,7 @@ pub enum Task {
         /// How long.
         until: Duration,
     },
-    /// It is over: call [`Replay::finish`].
+    /// It is over: call [`Replay::finish`](super::Replay::finish).
     Done,
 }
 
