@@ -1,6 +1,6 @@
 # One line per verb. What they need is installed first, if it is missing and we may: see scripts/deps.
 
-.PHONY: help dev build test test-clients lint bench bench-changes bench-private bench-db-broadcast fuzz deps clean
+.PHONY: help dev build test test-clients conformance lint bench bench-changes bench-private bench-db-broadcast fuzz deps clean
 
 # A Node.js that scripts/deps had to install goes first.
 export PATH := $(abspath $(or $(CARGO_TARGET_DIR),target)/node/node_modules/.bin):$(PATH)
@@ -25,6 +25,10 @@ test-clients: deps tests/clients/node_modules/.package-lock.json ## only the rea
 
 tests/clients/node_modules/.package-lock.json: tests/clients/package-lock.json
 	npm ci --no-audit --no-fund --prefix tests/clients
+
+conformance: deps ## every recorded conversation against the gateway, with a count by area
+	cargo build --bin roost
+	cargo test --quiet -p tests --test live -- --nocapture transcripts::
 
 lint: ## format and lints
 	cargo fmt --all --check

@@ -5,15 +5,21 @@ use std::path::{Path, PathBuf};
 
 use transcript::{Transcript, Value, canonical};
 
-/// How many there are.
+/// How many there are of the reference.
 const COUNT: usize = 153;
+/// How many there are of what only Roost has.
+const OWN_COUNT: usize = 5;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../protocol-spec/transcripts")
 }
 
 fn all() -> Vec<Transcript> {
-    let mut files: Vec<PathBuf> = fs::read_dir(folder())
+    [of(&folder()), of(&folder().join("roost"))].concat()
+}
+
+fn of(folder: &Path) -> Vec<Transcript> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)
         .expect("the folder is part of the repository")
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|ending| ending == "jsonl"))
@@ -30,16 +36,24 @@ fn parse(path: &Path) -> Transcript {
 
 #[test]
 fn every_file_is_understood() {
-    let transcripts = all();
-    assert_eq!(transcripts.len(), COUNT);
-    for transcript in &transcripts {
+    for transcript in &all() {
         assert_eq!(format!("{}.jsonl", transcript.header.name), transcript.file);
         assert!(!transcript.steps.is_empty(), "{}", transcript.file);
-        assert_eq!(
-            transcript.header.reference.commit, "833cf36c",
-            "{}",
-            transcript.file
-        );
+    }
+}
+
+#[test]
+fn every_file_says_where_it_comes_from() {
+    let (reference, own) = (of(&folder()), of(&folder().join("roost")));
+    assert_eq!((reference.len(), own.len()), (COUNT, OWN_COUNT));
+    for transcript in reference {
+        let reference = &transcript.header.reference;
+        assert_eq!(reference.server, "supabase/realtime", "{}", transcript.file);
+        assert_eq!(reference.commit, "833cf36c", "{}", transcript.file);
+    }
+    for transcript in own {
+        assert_eq!(transcript.header.reference.server, "roost", "{}", transcript.file);
+        assert_eq!(transcript.header.area, "roost", "{}", transcript.file);
     }
 }
 
@@ -50,7 +64,13 @@ fn every_file_is_in_the_index_under_its_area() {
         let section = format!("## {}\n", transcript.header.area);
         let (_, after) = index.split_once(&section).unwrap_or_else(|| panic!("{section}"));
         let section = after.split("\n## ").next().unwrap();
-        let link = format!("[{0}]({0}.jsonl)", transcript.header.name);
+        let name = &transcript.header.name;
+        let folder = if transcript.header.area == "roost" {
+            "roost/"
+        } else {
+            ""
+        };
+        let link = format!("[{name}]({folder}{name}.jsonl)");
         assert!(section.contains(&link), "{}", transcript.file);
     }
 }
