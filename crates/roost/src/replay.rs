@@ -254,7 +254,7 @@ fn write_updates(outcomes: &[Outcome]) -> Result<(), Vec<String>> {
     for outcome in outcomes {
         if let Some(rewritten) = &outcome.rewritten {
             replace_file(Path::new(&outcome.file), &rewritten.text).map_err(|error| vec![error])?;
-            eprintln!("{}: {} lines updated", outcome.file, rewritten.lines);
+            eprintln!("{}: lines updated: {}", outcome.file, rewritten.lines);
         }
     }
     Ok(())

@@ -114,7 +114,7 @@ fn check(names: &[String]) -> Result<ExitCode, Vec<String>> {
         .flatten()
         .collect();
     if problems.is_empty() {
-        print(&format!("{} transcripts, nothing wrong\n", files.len()));
+        print(&format!("transcripts: {}, nothing wrong\n", files.len()));
         Ok(ExitCode::SUCCESS)
     } else {
         Err(problems)
@@ -141,7 +141,9 @@ fn diff(a: &Path, b: &Path) -> Result<ExitCode, Vec<String>> {
             "these are not recordings of one scenario: nothing in one is in the other".to_owned(),
         ]);
     }
-    print(&format!("{count} differences; {compared} things are in both\n"));
+    print(&format!(
+        "differences: {count}; things that are in both: {compared}\n"
+    ));
     Ok(ExitCode::from(u8::from(count > 0)))
 }
 

@@ -6,6 +6,7 @@ mod filters;
 mod metrics;
 mod private;
 mod record;
+mod replay;
 mod restarts;
 mod row_security;
 mod shutdown;

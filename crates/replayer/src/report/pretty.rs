@@ -20,7 +20,7 @@ pub fn line(outcome: &Outcome, deviations: &Deviations) -> String {
         (Verdict::Passed, _) => ("ok", String::new()),
     };
     let note = match &outcome.rewritten {
-        Some(rewritten) => format!("{} lines are others", rewritten.lines),
+        Some(rewritten) => format!("lines that are others: {}", rewritten.lines),
         None => note,
     };
     let took = outcome.took.as_secs_f32();
