@@ -196,13 +196,11 @@ impl Chore {
 
 /// Statements that begin a transaction and commit it, rolled back if one of them fails.
 async fn transaction(client: &Client, statements: &str) -> Result<Result<(), ServerError>, Error> {
-    let (done, rolled_back) = tokio::join!(
-        biased;
-        client.batch_execute(statements),
-        // Nothing but a warning after the commit.
-        client.batch_execute("rollback"),
-    );
-    rolled_back?;
+    let done = client.batch_execute(statements).await;
+    if done.is_err() {
+        // Where the connection is at fault, this fails as well.
+        client.batch_execute("rollback").await?;
+    }
     match done.map_err(Error::from) {
         Ok(()) => Ok(Ok(())),
         Err(Error::Statement(reason)) => Ok(Err(reason)),

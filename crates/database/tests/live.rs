@@ -379,7 +379,7 @@ mod pool {
         sql(
             &cluster,
             "postgres",
-            &format!("copy (select) to program '{command}'; alter system set ssl = on"),
+            &format!("copy (select) to program 'cat > /dev/null; {command}'; alter system set ssl = on"),
         );
         let plain = format!("{}?sslmode=require", cluster.superuser_dsn("postgres"));
         let refused = Pool::new(parse(&plain), 1).obstacles("p").await.unwrap_err();
