@@ -160,7 +160,7 @@ fn replayed(args: &ReplayArgs, environment: &Environment) -> Result<ExitCode, Ve
         let mut on_outcome = |outcome: &Outcome| {
             progress.clear();
             if args.report == Report::Pretty {
-                print!("{}", report::line(outcome, &deviations));
+                print(&report::line(outcome, &deviations));
             }
             progress.count(outcome);
         };
@@ -170,10 +170,10 @@ fn replayed(args: &ReplayArgs, environment: &Environment) -> Result<ExitCode, Ve
     })?;
     write_updates(&outcomes)?;
     match args.report {
-        Report::Pretty => print!("\n{}", report::summary(&outcomes, &deviations)),
-        Report::Json => print!("{}", report::json(&outcomes, &deviations)),
-        Report::Tap => print!("{}", report::tap(&outcomes, &deviations)),
-        Report::Junit => print!("{}", report::junit(&outcomes, &deviations)),
+        Report::Pretty => print(&format!("\n{}", report::summary(&outcomes, &deviations))),
+        Report::Json => print(&report::json(&outcomes, &deviations)),
+        Report::Tap => print(&report::tap(&outcomes, &deviations)),
+        Report::Junit => print(&report::junit(&outcomes, &deviations)),
     }
     let counts = report::Counts::of(&outcomes, &deviations);
     if counts.left_out == outcomes.len() {
@@ -267,6 +267,11 @@ pub(crate) fn replace_file(file: &Path, text: &str) -> Result<(), String> {
     std::fs::write(&beside, text)
         .and_then(|()| std::fs::rename(&beside, file))
         .map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// Prints to a pipe that may be closed, as `head` does.
+pub(crate) fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 fn text_of(file: &Path) -> Result<String, Vec<String>> {

@@ -2,7 +2,6 @@
 //!
 //! Exit codes: 0 if all is well, 1 if `fmt --check` or `diff` found something, 2 for files that are no transcripts.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,7 +9,7 @@ use clap::{Args, Subcommand};
 use replayer::load;
 use transcript::{Transcript, Value, canonical, compare, timeline};
 
-use crate::replay::replace_file;
+use crate::replay::{print, replace_file};
 
 #[derive(Debug, Args)]
 pub(crate) struct TranscriptArgs {
@@ -158,9 +157,4 @@ fn find(names: &[String]) -> Result<Vec<PathBuf>, Vec<String>> {
 
 fn read(file: &Path) -> Result<Transcript, Vec<String>> {
     load::read(file).map_err(|problems| problems.iter().map(ToString::to_string).collect())
-}
-
-/// Prints to a pipe that may be closed, as `head` does.
-fn print(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
 }
