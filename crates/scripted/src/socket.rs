@@ -44,9 +44,10 @@ impl Socket {
             is_over: false,
         };
         let mut acts = Vec::new();
-        // With one file there is no need to wait for a topic to know what is played.
-        if let [script] = *socket.eligible {
-            let actor = stage.actor(script, &socket.choice)?;
+        // If it can only be one, there is no need to wait for a join to know what is played.
+        if let [script] = *socket.eligible
+            && let Some(actor) = stage.actor(script, &socket.choice)?
+        {
             if let Some(answer) = stage.refusal(script, actor) {
                 return Err(answer);
             }
@@ -82,7 +83,7 @@ impl Socket {
         }
         if !self.players.iter().any(|player| player.has(&message.topic)) && message.event == event::JOIN {
             let taken: Vec<Role> = self.players.iter().map(Player::role).collect();
-            let found = stage.joining(&message.topic, &self.eligible, &self.choice, &taken);
+            let found = stage.joining(&message, &self.eligible, &self.choice, &taken);
             if let Some((script, actor)) = found {
                 self.players.extend(stage.player(script, actor));
             }

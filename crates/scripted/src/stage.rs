@@ -6,8 +6,10 @@ use std::sync::Arc;
 use transcript::{ExpectedAnswer, Value};
 
 use crate::blanks::Blanks;
+use crate::likeness;
+use crate::message::Message;
 use crate::player::{Player, Rest, Role};
-use crate::script::{Script, ScriptError};
+use crate::script::{Life, Script, ScriptError};
 
 /// Most clients of one connection of a file that are awaited again; the one awaited longest is forgotten first.
 pub const AWAITED_MAX: usize = 1000;
@@ -30,7 +32,7 @@ pub struct Stage {
     awaited: HashMap<(usize, usize), VecDeque<Rest>>,
 }
 
-/// What a client asks for in its handshake; without a word it gets what fits the topics it joins.
+/// What a client asks for in its handshake; without a word it gets what its joins are like.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Choice {
     /// `?script=`: the name of a file.
@@ -108,14 +110,14 @@ impl Stage {
         })
     }
 
-    /// The connection of a file that a client plays that has not joined anything.
-    pub(crate) fn actor(&self, script: usize, choice: &Choice) -> Result<usize, Answer> {
-        let Some(wanted) = &choice.connection else {
-            return Ok(0);
-        };
+    /// The connection of a file that a client is before it has joined anything; none if it could be several.
+    pub(crate) fn actor(&self, script: usize, choice: &Choice) -> Result<Option<usize>, Answer> {
         let actors = self.scripts.get(script).map_or(&[][..], |script| script.actors());
+        let Some(wanted) = &choice.connection else {
+            return Ok((actors.len() == 1).then_some(0));
+        };
         let found = actors.iter().position(|actor| actor.name == *wanted);
-        found.ok_or_else(|| {
+        found.map(Some).ok_or_else(|| {
             let names: Vec<&str> = actors.iter().map(|actor| actor.name.as_str()).collect();
             Answer::explaining(&format!(
                 "no connection is named {wanted}; there are {}",
@@ -150,32 +152,36 @@ impl Stage {
         Some(Player::new(found, rest, self.rules.has_pauses))
     }
 
-    /// The first connection of these files that joins the topic and that is not among the roles that are taken.
+    /// The connection of these files that has this join and is not among the roles that are taken: the first that joins as
+    /// the client does, or else the first that joins the topic.
     pub(crate) fn joining(
         &self,
-        topic: &str,
+        said: &Message,
         eligible: &[usize],
         choice: &Choice,
         taken: &[Role],
     ) -> Option<(usize, usize)> {
+        let mut first = None;
         for script in eligible {
             let actors = self.scripts.get(*script)?.actors();
             for (actor, found) in actors.iter().enumerate() {
+                let role = self.next_role(*script, actor);
                 let is_wanted = choice.connection.as_ref().is_none_or(|name| *name == found.name);
                 let is_taken = taken
                     .iter()
-                    .any(|role| role.script == *script && role.actor == actor);
-                let role = self.next_role(*script, actor);
-                let joins = found
-                    .lives
-                    .get(role.life)
-                    .is_some_and(|life| life.joins().any(|joined| joined == topic));
-                if is_wanted && !is_taken && joins {
+                    .any(|taken| (taken.script, taken.actor) == (*script, actor));
+                let mut joins = found.lives.get(role.life).into_iter().flat_map(Life::joins);
+                let join = joins.find(|join| join.topic == said.topic);
+                let Some(join) = join.filter(|_| is_wanted && !is_taken) else {
+                    continue;
+                };
+                if likeness::compare(join, said, &mut Blanks::new()).is_ok() {
                     return Some((*script, actor));
                 }
+                first = first.or(Some((*script, actor)));
             }
         }
-        None
+        first
     }
 
     /// Remembers where somebody goes on who comes back.

@@ -161,9 +161,9 @@ impl Script {
     pub fn topics(&self) -> Vec<&str> {
         let mut topics = Vec::new();
         let lives = self.actors.iter().flat_map(|actor| &actor.lives);
-        for topic in lives.flat_map(Life::joins) {
-            if !topics.contains(&topic) {
-                topics.push(topic);
+        for join in lives.flat_map(Life::joins) {
+            if !topics.contains(&join.topic.as_str()) {
+                topics.push(join.topic.as_str());
             }
         }
         topics
@@ -195,10 +195,10 @@ impl Script {
 }
 
 impl Life {
-    /// The topics that are joined.
-    pub(crate) fn joins(&self) -> impl Iterator<Item = &str> {
+    /// What is joined.
+    pub(crate) fn joins(&self) -> impl Iterator<Item = &Message> {
         self.parts.iter().filter_map(|part| match &part.deed {
-            Deed::Hear(message) if message.event == event::JOIN => Some(message.topic.as_str()),
+            Deed::Hear(message) if message.event == event::JOIN => Some(message),
             _ => None,
         })
     }

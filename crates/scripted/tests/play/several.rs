@@ -80,6 +80,22 @@ fn other_connections_of_a_file_are_played_by_the_server() {
 }
 
 #[test]
+fn a_client_is_the_connection_that_joins_as_it_does() {
+    let with_key = |connection: &str, key: &str| {
+        let join = format!(r#""phx_join",{{"config":{{"presence":{{"key":"{key}"}}}}}}"#);
+        joining(connection, "realtime:x", key).replace(r#""phx_join",{}"#, &join)
+    };
+    let file = format!("{}\n{}", with_key("a", "ann"), with_key("b", "ben"));
+    let mut stage = stage(&[("both", &file)]);
+    for key in ["ben", "ann"] {
+        let mut client = Client::open(&mut stage);
+        let config = format!(r#"{{"config":{{"presence":{{"key":"{key}"}}}}}}"#);
+        client.say(&format!(r#"["1","1","realtime:x","phx_join",{config}]"#));
+        assert!(client.heard()[0].contains(key));
+    }
+}
+
+#[test]
 fn a_handshake_is_refused_as_in_the_file() {
     let file = format!(
         "{{\"open\":\"a\",\"refused\":{{\"status\":401,\"type\":\"application/json\",\"body\":{{\"message\":\"no\"}}}}}}\n{}",
