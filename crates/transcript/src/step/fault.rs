@@ -1,4 +1,5 @@
-//! What the server does wrong on purpose, when the server's side of a file is played. Source: FORMAT.md, "Faults".
+//! What the server does wrong on purpose, when the server's side of a file is played. Source: SCRIPTS.md beside
+//! FORMAT.md, "Faults".
 //!
 //! A fault is about its place in the file and says nothing about what a server has to do, so a replay passes over it.
 
