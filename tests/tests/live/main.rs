@@ -9,6 +9,7 @@ mod record;
 mod replay;
 mod restarts;
 mod row_security;
+mod script;
 mod shutdown;
 mod slow_consumer;
 mod snapshot;
