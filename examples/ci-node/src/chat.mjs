@@ -27,7 +27,7 @@ export class Chat {
 
   /** True if the server has the message. */
   async say(text) {
-    const payload = { text, at: new Date().toISOString() }
+    const payload = { text, at: Date.now() }
     const outcome = await this.#channel.send({ type: 'broadcast', event: 'message', payload })
     if (outcome === 'ok') this.#change(() => this.messages.push({ from: 'me', text }))
     return outcome === 'ok'

@@ -29,7 +29,7 @@ pub(super) fn script(name: String, transcript: &Transcript) -> Result<Script, Sc
         let mut before: Option<&str> = None;
         for step in &transcript.steps {
             compiler.step(step, before)?;
-            before = connection_of(&step.action).or(before);
+            before = step.action.connection().or(before);
         }
         passed_over.append(&mut compiler.passed_over);
         actors.push(Actor {
@@ -57,20 +57,6 @@ pub(super) fn is_body(expected: &Body, body: &Value) -> bool {
         Body::Absent => true,
         Body::Json(json) => Blanks::new().compare(&pattern(json), body).is_ok(),
         Body::Exact(bytes) => Value::parse_bytes(bytes).is_ok_and(|json| json == *body),
-    }
-}
-
-/// The connection a step is about.
-fn connection_of(action: &Action) -> Option<&str> {
-    match action {
-        Action::Open(Open { connection, .. })
-        | Action::Send { connection, .. }
-        | Action::Receive { connection, .. }
-        | Action::Silence { connection, .. }
-        | Action::Close { connection, .. }
-        | Action::Closed { connection, .. } => Some(connection),
-        Action::Fault(fault) => fault.connection.as_deref(),
-        Action::Http(_) | Action::Sql(_) | Action::Sleep { .. } => None,
     }
 }
 
@@ -120,7 +106,7 @@ impl<'a> Compiler<'a> {
                 self.slept_ms += ms;
                 return Ok(());
             }
-            Action::Fault(fault) => match fault.connection.as_deref().or(before) {
+            Action::Fault(_) => match step.action.connection().or(before) {
                 None => {
                     return Err(
                         self.misplaced(step.line, "no step before says which connection this is about")
@@ -128,7 +114,7 @@ impl<'a> Compiler<'a> {
                 }
                 connection => connection,
             },
-            other => connection_of(other),
+            other => other.connection(),
         };
         if connection != Some(self.name) {
             return Ok(());
