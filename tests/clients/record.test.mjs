@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url'
 import { within } from './support/deadline.mjs'
 import { Gateway, SECRET } from './support/gateway.mjs'
 import { Inbox } from './support/inbox.mjs'
-import { LIBRARIES, listen, open, subscribe } from './support/libraries.mjs'
+import { CURRENT, LIBRARIES, listen, open, subscribe } from './support/libraries.mjs'
 import { bindToThisProcess } from './support/lifetime.mjs'
 
 const BINARY = process.env.ROOST_BIN ?? fileURLToPath(new URL('../../target/debug/roost', import.meta.url))
@@ -104,6 +104,37 @@ async function meet(t, library, gatewayOrRecorder) {
   await ann.close()
   await ben.close()
 }
+
+/** People of one room who all talk at once and wait for nobody. */
+async function talkAtOnce(t, gatewayOrRecorder) {
+  const rooms = []
+  for (const name of ['ann', 'ben', 'cid']) {
+    const config = { broadcast: { self: true, ack: name === 'ann' } }
+    const [one, other] = ['one', 'other'].map(topic => open(t, gatewayOrRecorder, CURRENT).channel(topic, config))
+    const heard = listen(one, 'broadcast', { event: 'say' })
+    await subscribe(one)
+    await subscribe(other)
+    rooms.push({ name, one, other, heard })
+  }
+  for (let n = 0; n < 20; n++) {
+    for (const { name, one, other } of rooms) {
+      for (const room of [one, other]) room.send({ type: 'broadcast', event: 'say', payload: { name, n } })
+    }
+    if (n % 3 === 0) await rooms[0].heard.next()
+  }
+  for (const { heard } of rooms) await heard.until(() => heard.all.length === 60, 'everything')
+}
+
+test('what several clients say at the same time replays as well', async t => {
+  const file = join(folder, 'at-once.jsonl')
+  const recorder = await record(t, file)
+  await talkAtOnce(t, recorder)
+  const text = await recorder.stop()
+  for (let time = 1; time <= TIMES; time++) {
+    const { code, output } = await replay(file)
+    assert.equal(code, 0, `replay ${time}: ${output}\n${text}`)
+  }
+})
 
 for (const library of LIBRARIES) {
   describe(library.name, () => {

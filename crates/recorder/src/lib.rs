@@ -11,8 +11,10 @@
 //!
 //! Invariants: bytes pass in both directions as they are, and nothing waits for more of them; what is told to the journal
 //! was told before it passed on, so that a cause always stands before its effect; a journal that cannot keep up slows both
-//! sides down, and so does each side the other. A copy is edited, never what passes.
+//! sides down, and so does each side the other. A copy is edited, never what passes. What passed is in the file, and on the
+//! disk, some hundred milliseconds later: a step waits in the window for what follows from it.
 
+mod cause;
 mod disguise;
 mod file;
 mod journal;

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use transcript::binary::{BinaryMessage, Encoding};
 use transcript::{Value, bytes_of_view, view};
 
+use crate::cause::Causes;
 use crate::disguise::{Disguise, Origin};
 use crate::redaction::Redaction;
 use crate::secrets::blot;
-use crate::window::{Members, Stream, Window};
+use crate::window::{Heard, Members, Stream, Window};
 
 /// Something that happened between a client and the server.
 #[derive(Debug)]
@@ -101,13 +102,15 @@ pub(crate) struct Scribe {
     opened: u64,
     /// Serializer versions that were asked for.
     versions: Vec<String>,
-    senders: Senders,
+    causes: Causes,
     window: Window,
 }
 
 #[derive(Debug)]
 struct Link {
     name: String,
+    /// The step that opened it: nothing it hears stands before.
+    opened: u64,
     is_closing: bool,
 }
 
@@ -122,7 +125,7 @@ impl Scribe {
             connections: HashMap::new(),
             opened: 0,
             versions: Vec::new(),
-            senders: Senders::default(),
+            causes: Causes::default(),
             window: Window::default(),
         }
     }
@@ -242,17 +245,19 @@ impl Scribe {
             step.push(("params".to_owned(), Value::Object(parameters)));
         }
         step.extend(self.headers(at_ms, headers));
+        let client = name.clone();
         match refused {
             Some(answer) => step.push(("refused".to_owned(), self.answer(at_ms, answer))),
             None => {
                 let link = Link {
                     name,
+                    opened: self.window.next(),
                     is_closing: false,
                 };
                 self.connections.insert(connection, link);
             }
         }
-        self.window.step(at_ms, 0, step);
+        self.window.step(at_ms, Some(&client), 0, step);
     }
 
     fn sent(&mut self, at_ms: u64, connection: u64, message: Message, bytes: usize) {
@@ -264,6 +269,7 @@ impl Scribe {
         let step = match message {
             Message::Close(code) => {
                 if !std::mem::replace(&mut link.is_closing, true) {
+                    self.causes.ended(self.window.next(), connection);
                     let mut step = vec![member("close", name.as_str())];
                     step.extend(
                         code.filter(|code| *code != 1000)
@@ -274,7 +280,10 @@ impl Scribe {
                 return;
             }
             Message::Ping(payload) => match String::from_utf8(payload) {
-                Ok(text) => vec![send, member("ping", text.as_str())],
+                Ok(text) => {
+                    self.causes.pinged(self.window.next(), connection, &text);
+                    vec![send, member("ping", text.as_str())]
+                }
                 Err(_) => {
                     tracing::warn!(
                         connection = name,
@@ -288,12 +297,12 @@ impl Scribe {
             Message::Text(text) => self.sent_text(at_ms, connection, send, &text),
             Message::Binary(message) => self.sent_binary(at_ms, connection, send, &message),
         };
-        self.window.step(at_ms, bytes, step);
+        self.window.step(at_ms, Some(&name), bytes, step);
     }
 
     fn sent_text(&mut self, at_ms: u64, connection: u64, send: (String, Value), text: &[u8]) -> Members {
         if let Ok(message) = Value::parse_bytes(text) {
-            self.senders.note(&message, Sender::Connection(connection), at_ms);
+            self.causes.sent(self.window.next(), connection, &message);
             let message = self
                 .disguise
                 .message(Origin::Client, &message, self.unix_ms(at_ms));
@@ -323,9 +332,8 @@ impl Scribe {
             broadcast,
         }) = BinaryMessage::decode(bytes)
         {
-            self.senders
-                .note_topic(broadcast.topic, Sender::Connection(connection), at_ms);
             let as_sent = view(bytes).unwrap_or(Value::Null);
+            self.causes.sent(self.window.next(), connection, &as_sent);
             let shown = self
                 .disguise
                 .message(Origin::Client, &as_sent, self.unix_ms(at_ms));
@@ -367,9 +375,9 @@ impl Scribe {
         let Some(link) = self.connections.get(&connection) else {
             return;
         };
-        let (name, is_closing) = (link.name.clone(), link.is_closing);
+        let (name, opened, is_closing) = (link.name.clone(), link.opened, link.is_closing);
         let unix_ms = self.unix_ms(at_ms);
-        let (stream, frame) = match message {
+        let (stream, cause, frame) = match message {
             Message::Text(text) => {
                 let Ok(message) = Value::parse_bytes(text) else {
                     tracing::warn!(
@@ -379,20 +387,25 @@ impl Scribe {
                     return;
                 };
                 let said = self.disguise.message(Origin::Server, &message, unix_ms);
-                (self.stream_of(&message, at_ms), ("text".to_owned(), said))
+                let cause = self.causes.of(connection, &message);
+                (stream_of(&message), cause, ("text".to_owned(), said))
             }
             Message::Binary(bytes) => match view(bytes) {
                 Some(shown) => {
                     let said = self.disguise.message(Origin::Server, &shown, unix_ms);
-                    (self.stream_of(&shown, at_ms), ("view".to_owned(), said))
+                    let cause = self.causes.of(connection, &shown);
+                    (stream_of(&shown), cause, ("view".to_owned(), said))
                 }
-                None => (
-                    Stream::Channel(String::new()),
-                    member("bytes", hex(&blot(bytes)).as_str()),
-                ),
+                None => {
+                    let bytes = member("bytes", hex(&blot(bytes)).as_str());
+                    (Stream::Channel(String::new()), None, bytes)
+                }
             },
             Message::Pong(payload) => match std::str::from_utf8(payload) {
-                Ok(text) => (Stream::Pong, member("pong", text)),
+                Ok(text) => {
+                    let cause = self.causes.of_pong(connection, text);
+                    (Stream::Pong, cause, member("pong", text))
+                }
                 Err(_) => return,
             },
             Message::Ping(_) => return,
@@ -401,10 +414,19 @@ impl Scribe {
                 return;
             }
         };
+        let cause = cause.filter(|cause| cause.step >= opened || cause.joined.is_some());
+        let heard = Heard {
+            at_ms,
+            connection: name,
+            stream,
+            bytes,
+            frame: vec![frame],
+            cause,
+        };
         if is_closing {
-            self.window.received_late(&name, stream, bytes, vec![frame]);
+            self.window.received_late(heard);
         } else {
-            self.window.received(at_ms, &name, stream, bytes, vec![frame]);
+            self.window.received(heard);
         }
     }
 
@@ -416,8 +438,9 @@ impl Scribe {
                     if link.is_closing {
                         self.window.closed(&link.name);
                     } else {
+                        self.causes.ended(self.window.next(), connection);
                         let step = vec![member("close", link.name.as_str()), member("abrupt", true)];
-                        self.window.step(at_ms, 0, step);
+                        self.window.step(at_ms, Some(&link.name), 0, step);
                     }
                 }
             }
@@ -434,7 +457,7 @@ impl Scribe {
                     member("closed", link.name.as_str()),
                     member("code", u64::from(code)),
                 ];
-                self.window.step(at_ms, 0, step);
+                self.window.step(at_ms, Some(&link.name), 0, step);
             }
         }
     }
@@ -465,18 +488,12 @@ impl Scribe {
         let unix_ms = self.unix_ms(at_ms);
         let (body, keeps_type) = match parsed {
             Some(body) if is_json => {
-                if is_batch {
-                    let messages = body.get("messages").and_then(Value::as_array).unwrap_or_default();
-                    for message in messages {
-                        if let Some(topic) = message.get("topic").and_then(Value::as_str) {
-                            self.senders.note_topic(topic, Sender::Http, at_ms);
-                        }
-                    }
-                }
+                self.broadcast(path, &body);
                 let body = self.disguise.body(Origin::Client, &body, is_batch, unix_ms);
                 (("body".to_owned(), body), false)
             }
             _ => {
+                self.broadcast(path, &Value::text(hex(&request.body)));
                 let body = blot(&request.body);
                 let body = String::from_utf8(body)
                     .map(|text| member("raw", text.as_str()))
@@ -519,30 +536,24 @@ impl Scribe {
         Value::Object(members)
     }
 
-    fn stream_of(&self, message: &Value, at_ms: u64) -> Stream {
-        let (topic, event) = match message {
-            Value::Array(elements) => (
-                elements.get(2).and_then(Value::as_str),
-                elements.get(3).and_then(Value::as_str),
-            ),
-            // The decoded form of a binary message.
-            _ if message.get("encoding").is_some() => {
-                (message.get("topic").and_then(Value::as_str), Some("broadcast"))
+    /// What a body broadcasts.
+    fn broadcast(&mut self, path: &str, body: &Value) {
+        let step = self.window.next();
+        if path == BATCH {
+            let messages = body.get("messages").and_then(Value::as_array).unwrap_or_default();
+            for message in messages {
+                let text = |name| message.get(name).and_then(Value::as_str);
+                if let (Some(topic), Some(event), Some(payload)) =
+                    (text("topic"), text("event"), message.get("payload"))
+                {
+                    self.causes.called(step, topic, event, payload);
+                }
             }
-            _ => (
-                message.get("topic").and_then(Value::as_str),
-                message.get("event").and_then(Value::as_str),
-            ),
-        };
-        let topic = topic.unwrap_or_default().to_owned();
-        match event.unwrap_or_default() {
-            "broadcast" => {
-                let sender = self.senders.number(&topic, at_ms);
-                Stream::Broadcast(topic, sender)
-            }
-            "presence_diff" => Stream::Presence(topic),
-            "postgres_changes" | "INSERT" | "UPDATE" | "DELETE" => Stream::Changes(topic),
-            _ => Stream::Channel(topic),
+            return;
+        }
+        let single = path.strip_prefix(BATCH).and_then(|rest| rest.strip_prefix('/'));
+        if let Some((topic, event)) = single.and_then(|rest| rest.split_once("/events/")) {
+            self.causes.called(step, &decoded(topic), &decoded(event), body);
         }
     }
 
@@ -552,73 +563,34 @@ impl Scribe {
     }
 }
 
-/// Who broadcast on which topic of late: the order of what one sender says is fixed, that of several is not.
-#[derive(Debug, Default)]
-struct Senders {
-    topics: HashMap<String, Spoken>,
-    counter: std::cell::Cell<u64>,
+fn stream_of(message: &Value) -> Stream {
+    let (topic, event) = match message {
+        Value::Array(elements) => (elements.get(2), elements.get(3)),
+        other => (other.get("topic"), other.get("event")),
+    };
+    // The decoded form of a binary message has the user's event.
+    let is_view = message.get("encoding").is_some() && message.get("kind").is_some();
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
+    let topic = text(topic);
+    match text(event).as_str() {
+        _ if is_view => Stream::Broadcast(topic),
+        "broadcast" => Stream::Broadcast(topic),
+        "presence_diff" => Stream::Presence(topic),
+        "postgres_changes" | "INSERT" | "UPDATE" | "DELETE" => Stream::Changes(topic),
+        _ => Stream::Channel(topic),
+    }
 }
 
-#[derive(Debug)]
-struct Spoken {
-    last: (Sender, u64),
-    /// When somebody else than the last one did. Milliseconds.
-    other_ms: Option<u64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sender {
-    Connection(u64),
-    Http,
-}
-
-impl Senders {
-    fn note(&mut self, message: &Value, sender: Sender, at_ms: u64) {
-        let (topic, event) = match message {
-            Value::Array(elements) => (elements.get(2), elements.get(3)),
-            other => (other.get("topic"), other.get("event")),
-        };
-        if let (Some(topic), Some("broadcast")) =
-            (topic.and_then(Value::as_str), event.and_then(Value::as_str))
-        {
-            self.note_topic(topic, sender, at_ms);
-        }
-    }
-
-    fn note_topic(&mut self, topic: &str, sender: Sender, at_ms: u64) {
-        // Over HTTP, topics have no prefix.
-        let topic = topic.strip_prefix(PREFIX).unwrap_or(topic);
-        if self.topics.len() >= TOPICS_MAX {
-            self.topics.clear();
-        }
-        match self.topics.get_mut(topic) {
-            Some(spoken) => {
-                if spoken.last.0 != sender {
-                    spoken.other_ms = Some(spoken.last.1);
-                }
-                spoken.last = (sender, at_ms);
-            }
-            None => {
-                let spoken = Spoken {
-                    last: (sender, at_ms),
-                    other_ms: None,
-                };
-                self.topics.insert(topic.to_owned(), spoken);
-            }
-        }
-    }
-
-    /// The number of the sender of what is heard on a topic: none like it if it may be one of several.
-    fn number(&self, topic: &str, at_ms: u64) -> u64 {
-        let spoken = self.topics.get(topic.strip_prefix(PREFIX).unwrap_or(topic));
-        let other_ms = spoken.and_then(|spoken| spoken.other_ms);
-        if other_ms.is_some_and(|other_ms| at_ms.saturating_sub(other_ms) < IN_FLIGHT_MS) {
-            self.counter.set(self.counter.get() + 1);
-        } else {
-            return 0;
-        }
-        self.counter.get()
-    }
+/// A segment of a path without its escapes.
+fn decoded(segment: &str) -> String {
+    // In a path, a plus stands for itself.
+    let query = segment
+        .replace('+', "%2B")
+        .replace('&', "%26")
+        .replace('=', "%3D");
+    form_urlencoded::parse(query.as_bytes())
+        .map(|(text, _)| text.into_owned())
+        .collect()
 }
 
 /// `a`, `b`, …, `z`, `aa`, …
@@ -652,12 +624,6 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Serializer versions the header lists.
 const VERSIONS_MAX: usize = 16;
-/// Topics of which senders are known; then it begins anew.
-const TOPICS_MAX: usize = 10_000;
-/// How long a broadcast may be under way. Milliseconds.
-const IN_FLIGHT_MS: u64 = 1_000;
-/// Before the sub-topic of a channel.
-const PREFIX: &str = "realtime:";
 /// The path of a body with several messages.
 const BATCH: &str = "/api/broadcast";
 const CONTENT_TYPE: &str = "content-type";

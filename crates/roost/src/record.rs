@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use recorder::{Options, Recorder, Redaction, Upstream};
-use tokio::signal::unix::{SignalKind, signal};
+
+use crate::serve::stop_signal;
 
 #[derive(Debug, Args)]
 pub(crate) struct RecordArgs {
@@ -44,7 +45,7 @@ pub(crate) fn run(args: RecordArgs) -> Result<(), Box<dyn Error>> {
 }
 
 async fn record(args: RecordArgs) -> Result<(), Box<dyn Error>> {
-    let mut terminate = signal(SignalKind::terminate())?;
+    let shutdown = stop_signal()?;
     let (server, file) = (args.upstream.authority().to_owned(), args.out.clone());
     let recorder = Recorder::bind(Options {
         listen: args.listen,
@@ -56,16 +57,12 @@ async fn record(args: RecordArgs) -> Result<(), Box<dyn Error>> {
     let welcome = welcome(recorder.address(), &server, &file.display().to_string());
     // Nobody may be there to read it.
     let _ = writeln!(std::io::stdout(), "{welcome}");
-    let shutdown = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        }
-    };
     let keys = recorder.run(shutdown).await?;
     eprintln!("roost: {} is complete", file.display());
     for key in keys {
-        eprintln!("roost: a key is not in it; a replay takes it from the header: jwt.{key}.raw");
+        eprintln!(
+            "roost: a key is not in it: before a replay, put it into the header of the file, at jwt.{key}.raw"
+        );
     }
     Ok(())
 }
