@@ -41,6 +41,8 @@ struct Cause {
     kind: Kind,
     /// Connections that have heard of it.
     heard: HashSet<u64>,
+    /// Connections that a state has told of it.
+    told: HashSet<u64>,
 }
 
 #[derive(Debug)]
@@ -65,6 +67,8 @@ pub(crate) struct Belonging {
     pub(crate) left: Option<u64>,
     /// Steps whose outcome it tells: the server got to them before the cause.
     pub(crate) told: Vec<u64>,
+    /// It says once more what a state has told; the next time it may not come.
+    pub(crate) is_repeated: bool,
 }
 
 impl Causes {
@@ -174,31 +178,41 @@ impl Causes {
             ..Belonging::default()
         };
         match parts.event {
-            "broadcast" | "presence_diff" => match self.moved.get(&(connection, parts.topic.to_owned())) {
-                Some(Move::Joined(joined)) => belonging.joined = Some(*joined),
-                Some(Move::Left(left)) => belonging.left = Some(*left),
-                None => {}
-            },
-            "presence_state" => belonging.told = self.told(step, &parts),
+            "broadcast" | "presence_diff" => {
+                let moved = self.moved.get(&(connection, parts.topic.to_owned()));
+                let is_told = |cause: &Cause| cause.step == step && cause.told.contains(&connection);
+                match moved {
+                    Some(Move::Joined(joined)) if self.recent.iter().any(is_told) => {
+                        belonging.step = *joined;
+                        belonging.is_repeated = true;
+                    }
+                    Some(Move::Joined(joined)) => belonging.joined = Some(*joined),
+                    Some(Move::Left(left)) => belonging.left = Some(*left),
+                    None => {}
+                }
+            }
+            "presence_state" => belonging.told = self.told(connection, step, &parts),
             _ => {}
         }
         Some(belonging)
     }
 
     /// Steps after a join by which presences came that the state after the join has.
-    fn told(&self, join: u64, parts: &Parts<'_>) -> Vec<u64> {
-        let tracked_by = |digest: u64| {
-            let is_it = move |cause: &&Cause| match cause.kind {
+    fn told(&mut self, connection: u64, join: u64, parts: &Parts<'_>) -> Vec<u64> {
+        let mut steps = Vec::new();
+        for digest in metas_of(parts.payload) {
+            let is_it = |cause: &&mut Cause| match cause.kind {
                 Kind::Track(tracked) => tracked == digest && cause.topic == parts.topic,
                 _ => false,
             };
-            self.recent.iter().filter(is_it).map(|cause| cause.step)
-        };
-        metas_of(parts.payload)
-            .into_iter()
-            .filter(|digest| tracked_by(*digest).all(|step| step > join))
-            .filter_map(|digest| tracked_by(digest).next())
-            .collect()
+            let mut first = None;
+            for cause in self.recent.iter_mut().filter(is_it) {
+                cause.told.insert(connection);
+                first = first.or(Some(cause.step));
+            }
+            steps.extend(first.filter(|step| *step > join));
+        }
+        steps
     }
 
     /// A client sent a ping.
@@ -277,6 +291,7 @@ impl Causes {
             reference,
             kind,
             heard: HashSet::new(),
+            told: HashSet::new(),
         });
     }
 }
@@ -508,12 +523,19 @@ mod tests {
             joined,
             left,
             told: told.to_vec(),
+            is_repeated: false,
         };
         assert_eq!(causes.of(7, &broadcast), Some(belonging(2, None, Some(1), &[])));
         assert_eq!(causes.of(9, &broadcast), Some(belonging(2, Some(3), None, &[])));
         assert_eq!(causes.of(8, &broadcast), Some(belonging(2, None, None, &[])));
         let state = value(r#"["1",null,"t","presence_state",{"k":{"metas":[{"phx_ref":"r","n":1}]}}]"#);
         assert_eq!(causes.of(9, &state), Some(belonging(3, None, None, &[4])));
+        let diff = value(
+            r#"[null,null,"t","presence_diff",{"joins":{"k":{"metas":[{"phx_ref":"r","n":1}]}},"leaves":{}}]"#,
+        );
+        let again = causes.of(9, &diff).unwrap();
+        assert!(again.is_repeated && again.step == 3, "{again:?}");
+        assert_eq!(causes.of(8, &diff), Some(belonging(4, None, None, &[])));
     }
 
     #[test]

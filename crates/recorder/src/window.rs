@@ -196,7 +196,8 @@ impl Window {
             let place = self.place(cause.step);
             // If one of the two is written, nothing can be done about their order: the next time it may not come.
             let joined = cause.joined.and_then(|joined| self.place(joined));
-            if place.is_none() && joined.is_some()
+            if cause.is_repeated
+                || place.is_none() && joined.is_some()
                 || place.is_some() && cause.left.is_some_and(|left| self.place(left).is_none())
             {
                 heard.frame.push(("optional".to_owned(), true.into()));
@@ -498,6 +499,7 @@ mod tests {
             joined,
             left,
             told: told.to_vec(),
+            is_repeated: false,
         };
         // 0 and what a did after it come behind the join 3; then 1 and what b did after it behind 0, which 1 tells of.
         let mut frame = heard(2, "c", channel("t"), "x", None);
