@@ -20,7 +20,8 @@ impl Pool {
     pub async fn messages_settled(&self, at_most: Duration) -> Result<bool, Error> {
         let end = Instant::now() + at_most;
         let mut pause = PAUSE_MIN;
-        let mut committing = self.transactions(COMMITTING, &[]).await?;
+        let any: Option<Vec<String>> = None;
+        let mut committing = self.transactions(&[(&any as _, Type::TEXT_ARRAY)]).await?;
         while !committing.is_empty() {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -29,28 +30,25 @@ impl Pool {
             sleep(pause.min(left)).await;
             pause = (pause * 2).min(PAUSE_MAX);
             let those = [(&committing as _, Type::TEXT_ARRAY)];
-            committing = self.transactions(UNFINISHED, &those).await?;
+            committing = self.transactions(&those).await?;
         }
         Ok(true)
     }
 
     /// Ids of transactions, as text.
-    async fn transactions(
-        &self,
-        statement: &str,
-        parameters: &[(&(dyn ToSql + Sync), Type)],
-    ) -> Result<Vec<String>, Error> {
-        let rows = self.query(statement, parameters).await?;
+    async fn transactions(&self, among: &[(&(dyn ToSql + Sync), Type)]) -> Result<Vec<String>, Error> {
+        let rows = self.query(COMMITTING, among).await?;
         rows.iter().map(|row| Ok(row.try_get("xid")?)).collect()
     }
 }
 
-/// Transactions that have written messages and may be about to be seen. Their locks go when they are. One whose session
-/// waits for its client, for a lock or for time to pass has not got to its commit.
+/// Transactions, among those that are named if any are, that have written messages and may be about to be seen. Their locks
+/// go when they are. One whose session waits for its client, for a lock or for time to pass has not got to its commit.
 const COMMITTING: &str = "
 select held.transactionid::text as xid
 from pg_locks held left join pg_stat_activity a on a.pid = held.pid
 where held.locktype = 'transactionid' and held.mode = 'ExclusiveLock' and held.granted
+  and ($1::text[] is null or held.transactionid::text = any ($1))
   and a.wait_event_type is distinct from 'Client'
   and a.wait_event_type is distinct from 'Lock'
   and a.wait_event_type is distinct from 'Timeout'
@@ -63,12 +61,6 @@ where held.locktype = 'transactionid' and held.mode = 'ExclusiveLock' and held.g
       and written.database = (select oid from pg_database where datname = current_database())
       and n.nspname = 'realtime' and c.relname = 'messages'
   )";
-
-/// Those of them that have not ended.
-const UNFINISHED: &str = "
-select transactionid::text as xid
-from pg_locks
-where locktype = 'transactionid' and mode = 'ExclusiveLock' and granted and transactionid::text = any ($1)";
 
 /// First and longest pause between two looks.
 const PAUSE_MIN: Duration = Duration::from_micros(500);

@@ -188,6 +188,10 @@ async fn only_a_commit_under_way_is_waited_for() {
         .batch_execute(&format!("begin; {insert}"))
         .await
         .expect("valid SQL");
+    let waits = "select count(*) from pg_stat_activity where query like 'begin; insert%' and wait_event = 'ClientRead'";
+    while database.sql(waits).trim() == "0" {
+        tokio::task::yield_now().await;
+    }
     assert_eq!(settled().await, Ok(true), "it waits for its client");
     let busy = client.batch_execute("do $$ begin loop end loop; end $$");
     tokio::select! {
@@ -195,7 +199,7 @@ async fn only_a_commit_under_way_is_waited_for() {
         ended = busy => panic!("it has no end: {ended:?}"),
         settled = async {
             let is_busy = "select count(*) from pg_stat_activity where query like 'do %' and state = 'active'";
-            while database.sql(is_busy) == "0" {
+            while database.sql(is_busy).trim() == "0" {
                 tokio::task::yield_now().await;
             }
             settled().await
