@@ -82,10 +82,11 @@ fn start_database(data_dir: &Path, password: &str) -> Result<Option<(Cluster, St
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    for set in [Set::Tenant, Set::Dev] {
-        for applied in runtime.block_on(database::migrate(&dsn.parse()?, set))?.applied {
-            progress(&format!("applied {applied}"));
-        }
+    for applied in runtime
+        .block_on(database::migrate(&dsn.parse()?, Set::Dev))?
+        .applied
+    {
+        progress(&format!("applied {applied}"));
     }
     Ok(Some((cluster, dsn)))
 }
