@@ -66,20 +66,6 @@ impl Pool {
             bytes_kept: kept.and_then(|kept| u64::try_from(kept).ok()).unwrap_or(0),
         }))
     }
-
-    /// Drops a slot. Whether there was one.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Statement`] if somebody uses it, among others.
-    pub async fn drop_slot(&self, name: &str) -> Result<bool, Error> {
-        match self.query(DROP, &[(&name, Type::TEXT)]).await {
-            Ok(rows) => Ok(!rows.is_empty()),
-            // Somebody else was faster.
-            Err(Error::Statement(said)) if said.sqlstate == UNDEFINED_OBJECT => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
 }
 
 const SLOT: &str = "
@@ -88,7 +74,3 @@ select s.temporary, s.active, s.active_pid, s.plugin::text, s.restart_lsn::text,
   (case when pg_is_in_recovery() then coalesce(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
     else pg_current_wal_lsn() end - s.restart_lsn)::int8 as kept
 from pg_replication_slots s where s.slot_name = $1";
-
-const DROP: &str =
-    "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = $1";
-const UNDEFINED_OBJECT: &str = "42704";

@@ -46,26 +46,13 @@ pub struct Lag {
     /// Up to where everything has arrived.
     pub received: Lsn,
     /// The furthest end of the log that the server has told of: when the stream was started, and as far as it has read
-    /// its log since. A server that cannot send, because nobody reads, does not read on either: see
-    /// [`Lag::with_server_end`].
+    /// its log since. A server that cannot send, because nobody reads, does not read on either, and has
+    /// to be asked.
     pub server_end: Lsn,
     /// Up to where the server need not keep its log. [`Lsn::ZERO`] while that is not known, after a start from there.
     pub flushed: Lsn,
     /// From `flushed` to `server_end`; while `flushed` is not known, from where the stream began. Bytes of log.
     pub bytes_behind: u64,
-}
-
-impl Lag {
-    /// The lag behind an end of the log that was learned elsewhere, such as from `pg_current_wal_lsn()` on another
-    /// connection.
-    pub fn with_server_end(self, end: Lsn) -> Lag {
-        let server_end = self.server_end.max(end);
-        Lag {
-            server_end,
-            bytes_behind: self.bytes_behind + server_end.bytes_since(self.server_end),
-            ..self
-        }
-    }
 }
 
 /// What is known when a stream starts.
@@ -431,10 +418,6 @@ mod tests {
         assert_eq!(progress.lag().bytes_behind, 0);
         progress.hand_out(1210.into());
         assert_eq!(progress.lag().bytes_behind, 10);
-
-        let later = lag.with_server_end(1500.into());
-        assert_eq!((later.server_end, later.bytes_behind), (1500.into(), 1000));
-        assert_eq!(lag.with_server_end(7.into()), lag);
     }
 
     /// A stream as servers send it: transactions in the order of their commits, begun anywhere before.

@@ -95,11 +95,6 @@ impl Connection {
         }
     }
 
-    /// [`Connection::create_slot`] of a temporary one.
-    pub async fn create_temporary_slot(&mut self, name: &str) -> Result<Slot, Error> {
-        self.create_slot(name, Durability::Temporary).await
-    }
-
     /// Drops a slot that no connection uses.
     ///
     /// # Errors

@@ -8,9 +8,9 @@ use super::Obstacle;
 use super::condition::{Condition, Operand};
 use super::row::{CellReader, Reading};
 use super::security::{ClaimFunction, RowSecurity};
-use super::syntax::{Comparison, Syntax, TypeName, parse, parse_body};
+use super::syntax::{Syntax, TypeName, parse, parse_body};
 use super::viewer::{Expression, Target, owned};
-use crate::predicate::{Datum, Scale};
+use crate::predicate::{Comparison, Datum, Scale};
 use crate::table::{Shape, Table, Type};
 use crate::value::oid;
 

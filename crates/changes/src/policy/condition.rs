@@ -3,10 +3,7 @@
 //! Three-valued logic as in SQL, and a fourth value: what is not known. Reading a row never fails, so a value that is not
 //! known is some value, and a condition that does not depend on it is decided.
 
-use std::cmp::Ordering;
-
-use super::syntax::Comparison;
-use crate::predicate::Datum;
+use crate::predicate::{Comparison, Datum};
 
 /// A condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,19 +147,6 @@ impl Operand {
             Self::Constant(value) => value,
         };
         value.as_ref().map_or(Found::Null, Found::Value)
-    }
-}
-
-impl Comparison {
-    fn holds(self, order: Ordering) -> bool {
-        match self {
-            Self::Eq => order.is_eq(),
-            Self::Neq => order.is_ne(),
-            Self::Lt => order.is_lt(),
-            Self::Lte => order.is_le(),
-            Self::Gt => order.is_gt(),
-            Self::Gte => order.is_ge(),
-        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::Obstacle;
 use super::token::{Token, tokens};
+use crate::predicate::Comparison;
 use crate::value::oid;
 
 /// An expression.
@@ -49,17 +50,6 @@ pub(super) enum Syntax {
     Not(Box<Syntax>),
     And(Vec<Syntax>),
     Or(Vec<Syntax>),
-}
-
-/// A comparison operator of `pg_catalog`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Comparison {
-    Eq,
-    Neq,
-    Lt,
-    Lte,
-    Gt,
-    Gte,
 }
 
 /// A type as far as it is known by its name alone.
@@ -460,13 +450,6 @@ impl<'a> Parser<'a> {
             Some(Token::Text(text)) => Obstacle::unknown(&format!("'{text}'")),
             Some(Token::Mark(mark)) => Obstacle::unknown(&mark.to_string()),
         }
-    }
-}
-
-impl Comparison {
-    /// Whether it needs more than to know if two values are equal.
-    pub(super) fn needs_order(self) -> bool {
-        !matches!(self, Self::Eq | Self::Neq)
     }
 }
 

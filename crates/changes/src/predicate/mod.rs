@@ -98,8 +98,9 @@ enum Outcome<'p, 't> {
     Ask(&'p Asked, &'t str),
 }
 
+/// A comparison operator of `pg_catalog`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Comparison {
+pub(crate) enum Comparison {
     Eq,
     Neq,
     Lt,
@@ -110,7 +111,7 @@ enum Comparison {
 
 impl Comparison {
     /// Whether it holds for values in this order.
-    fn holds(self, order: Ordering) -> bool {
+    pub(crate) fn holds(self, order: Ordering) -> bool {
         match self {
             Self::Eq => order.is_eq(),
             Self::Neq => order.is_ne(),
@@ -121,7 +122,8 @@ impl Comparison {
         }
     }
 
-    fn needs_order(self) -> bool {
+    /// Whether it takes more than to know whether two values are equal.
+    pub(crate) fn needs_order(self) -> bool {
         !matches!(self, Self::Eq | Self::Neq)
     }
 }

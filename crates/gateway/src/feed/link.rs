@@ -345,13 +345,11 @@ impl Target {
         let Ok(Some(slot)) = self.pool.slot(&self.slot).await else {
             return false;
         };
-        let kept = slot.bytes_kept;
-        let is_lost = slot.wal_status.as_deref() == Some("lost");
-        let is_spoilt = is_lost || self.config.is_over_budget(kept);
+        let is_spoilt = slot.is_lost() || self.config.is_over_budget(slot.bytes_kept);
         if is_spoilt {
             error!(
                 slot = self.slot,
-                bytes_kept = kept,
+                bytes_kept = slot.bytes_kept,
                 "the slot has lost its log, or keeps more than it may: it is made anew, and changes in between are not delivered"
             );
         }

@@ -68,8 +68,8 @@ pub(super) struct Feed {
     pub(super) outgoing: Outgoing,
     pub(super) messages: Messages,
     pub(super) receipts: Receipts,
-    /// Who wants to know when the slot streams.
-    pub(super) awaiting: Vec<Key>,
+    /// Who wants to know when the slot streams, and since when.
+    pub(super) awaiting: Vec<(Instant, Key)>,
     /// Subscriptions that wait for the connection, or for the reading after the one under way.
     pub(super) waiting: Vec<Subscribe>,
     /// When they are refused.
@@ -176,7 +176,10 @@ impl Feed {
         if self.link.is_streaming() {
             self.say_ready(key);
         } else {
-            self.awaiting.push(key);
+            let now = Instant::now();
+            self.awaiting
+                .retain(|(since, _)| now.duration_since(*since) < AWAITING_MAX);
+            self.awaiting.push((now, key));
         }
     }
 
@@ -372,7 +375,7 @@ impl Feed {
                 self.backlog.push(Arrival::Connected(connected.continuity));
                 std::mem::take(&mut self.awaiting)
                     .into_iter()
-                    .for_each(|key| self.say_ready(key));
+                    .for_each(|(_, key)| self.say_ready(key));
             }
             Step::Piece(piece) => {
                 self.hold.see_message();
@@ -428,6 +431,8 @@ async fn patience(until: Option<Instant>) {
 
 /// How long the workers may take to write what has been mailed when the feed ends.
 const RECEIPTS_MAX: Duration = Duration::from_secs(1);
+/// How long anybody waits for the slot to stream; a channel gives up after a minute.
+const AWAITING_MAX: Duration = Duration::from_secs(61);
 /// Pause between two looks at a slot that is not read.
 const WEIGH_PAUSE: Duration = Duration::from_secs(5);
 /// How long a subscription waits for a connection that is being made: less than a client waits for its join.

@@ -5,7 +5,7 @@ use super::stage::Stage;
 use super::writer::{Commit, Pace, Writer, micros_since};
 use crate::Result;
 use nix::time::{ClockId, clock_gettime};
-use replication::{Connection, Dsn, Event, Lsn};
+use replication::{Connection, Dsn, Durability, Event, Lsn};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -89,7 +89,7 @@ fn follow(
         .build()?;
     runtime.block_on(async {
         let mut connection = Connection::open(dsn).await?;
-        connection.create_temporary_slot(SLOT).await?;
+        connection.create_slot(SLOT, Durability::Temporary).await?;
         let mut stream = connection
             .start_replication(SLOT, Lsn::ZERO, &[publication])
             .await?;
