@@ -23,8 +23,7 @@
 //!
 //! How far the stream is behind is known as far as the server tells: it tells where the log it has read ends, and it
 //! reads no further while it cannot send. So a consumer that has stopped reading does not see its lag grow, and neither
-//! would a second reader of this socket; it has to ask on another connection for the end of the log, and
-//! [`Lag::with_server_end`](crate::Lag::with_server_end) counts from that.
+//! would a second reader of this socket; it has to ask on another connection for the end of the log.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
