@@ -1,6 +1,6 @@
 # One line per verb. What they need is installed first, if it is missing and we may: see scripts/deps.
 
-.PHONY: help dev build test test-clients conformance lint bench bench-changes bench-private bench-db-broadcast fuzz deps clean
+.PHONY: help dev build test test-clients conformance lint bench bench-micro bench-changes bench-private bench-db-broadcast fuzz deps clean
 
 # A Node.js that scripts/deps had to install goes first.
 export PATH := $(abspath $(or $(CARGO_TARGET_DIR),target)/node/node_modules/.bin):$(PATH)
@@ -38,6 +38,10 @@ bench: ## what things cost, as a ratio to a bare loop; ARGS="--quick" for a firs
 	@scripts/deps build
 	cargo build --release --bin roost --bin loadgen
 	cargo run --quiet --release --bin loadgen -- bench $(ARGS)
+
+bench-micro: ## what single steps cost, time and allocations: frames, messages, fan-out, filters; ARGS=NAME for some of them
+	@scripts/deps build
+	cargo bench --quiet $(addprefix -p ,websocket phoenix-wire presence changes hub auth) --bench '*' -- $(ARGS)
 
 bench-changes: deps ## how fast changes of the database arrive and what they cost, with the goals; ARGS="--quick", ARGS=--help
 	cargo build --release --bin roost --bin loadgen
