@@ -7,6 +7,7 @@
 //! A run that lost messages measured less work than it was meant to: it is void, counted and repeated.
 
 use crate::Result;
+use crate::goal::Goal;
 use crate::measure::Void;
 use crate::scenario::{Figure, Scenario, Settings};
 use crate::server::Server;
@@ -22,15 +23,36 @@ pub struct Contestant {
     pub server: Server,
 }
 
+/// What is to be compared, and how often.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Name of the scenario.
+    pub name: &'static str,
+    /// What it does, in a line.
+    pub about: &'static str,
+    /// What is asked of its figures.
+    pub goals: &'static [Goal],
+    /// How often it runs on each server.
+    pub rounds: usize,
+    /// In how many of these rounds, the first ones, it also runs on the yardstick.
+    pub yardstick_rounds: usize,
+}
+
 /// One scenario, as it went on all servers.
 pub struct Comparison {
-    /// What was run.
-    pub scenario: &'static Scenario,
+    /// Name of the scenario.
+    pub name: &'static str,
+    /// What was done, in a line.
+    pub about: &'static str,
+    /// What was asked of the figures.
+    pub goals: &'static [Goal],
     /// Whole rounds.
     pub rounds: usize,
     /// Runs that lost messages and were repeated.
     pub void_runs: usize,
-    /// One per figure, in the order of the scenario.
+    /// Why it ended before its last round, if it did.
+    pub failure: Option<String>,
+    /// One per figure, in the order of the scenario; none if it failed.
     pub rows: Vec<Row>,
 }
 
@@ -41,8 +63,8 @@ pub struct Row {
     pub name: &'static str,
     /// Its unit.
     pub unit: &'static str,
-    /// Median on the first server, where it is known.
-    pub yardstick: Option<f64>,
+    /// On the first server, where it is known.
+    pub yardstick: Option<Spread>,
     /// The other servers, in order.
     pub others: Vec<Column>,
 }
@@ -50,8 +72,8 @@ pub struct Row {
 /// One figure on one server besides the first.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Column {
-    /// Median over the rounds.
-    pub value: Option<f64>,
+    /// Over the rounds.
+    pub value: Option<Spread>,
     /// The same divided by the first server's, round by round; where both are known and above 0.
     pub ratio: Option<Spread>,
 }
@@ -67,48 +89,88 @@ pub struct Spread {
     pub most: f64,
 }
 
-/// Runs `scenario` `rounds` times on each of `contestants`, alternating.
-pub fn compare(
-    scenario: &'static Scenario,
+/// Runs `scenario` so many times on each of `contestants`, in turn, but for the yardstick if it is not paired.
+pub fn compare_servers(
+    scenario: &Scenario,
     contestants: &mut [Contestant],
     rounds: usize,
     settings: &Settings,
-) -> Result<Comparison> {
-    let mut void_runs = 0;
-    let mut done = Vec::with_capacity(rounds);
-    for round in 0..rounds {
-        let mut figures = vec![Vec::new(); contestants.len()];
-        let mut turns: Vec<_> = contestants.iter_mut().zip(&mut figures).collect();
-        if round % 2 == 1 {
-            turns.reverse();
-        }
-        for (contestant, figures) in turns {
-            *figures = run(scenario, contestant, settings, &mut void_runs)?;
-        }
-        done.push(figures);
-    }
-    Ok(Comparison {
-        scenario,
+) -> Comparison {
+    let plan = Plan {
+        name: scenario.name,
+        about: scenario.about,
+        goals: scenario.goals,
         rounds,
-        void_runs,
-        rows: rows(&done),
+        yardstick_rounds: if scenario.paired { rounds } else { 1 },
+    };
+    let names: Vec<String> = contestants
+        .iter()
+        .map(|contestant| contestant.name.clone())
+        .collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    compare(&plan, &names, &mut |server| {
+        let contestant = contestants.get_mut(server).ok_or("no such server")?;
+        (scenario.run)(&mut contestant.server, settings)
     })
 }
 
-fn run(
-    scenario: &Scenario,
-    contestant: &mut Contestant,
-    settings: &Settings,
+/// Runs what is planned on each of the servers called `names`, in turn, the first being the yardstick. `run` loads the
+/// server of that index once. A failure ends the comparison and is told in it.
+pub fn compare(plan: &Plan, names: &[&str], run: &mut dyn FnMut(usize) -> Result<Vec<Figure>>) -> Comparison {
+    let mut void_runs = 0;
+    let mut failure = None;
+    let mut done = Vec::with_capacity(plan.rounds);
+    while done.len() < plan.rounds && failure.is_none() {
+        let round = done.len();
+        eprintln!("loadgen: {}, round {} of {}", plan.name, round + 1, plan.rounds);
+        let mut figures = vec![Vec::new(); names.len()];
+        let mut turns: Vec<_> = figures.iter_mut().zip(names).enumerate().collect();
+        turns.retain(|(server, _)| *server > 0 || round < plan.yardstick_rounds);
+        if round % 2 == 1 {
+            turns.reverse();
+        }
+        for (server, (figures, name)) in turns {
+            match unless_void(plan, name, &mut void_runs, &mut || run(server)) {
+                Ok(measured) => *figures = measured,
+                Err(error) => {
+                    eprintln!("loadgen: {} on {name} failed: {error}", plan.name);
+                    failure = Some(format!("on {name}: {error}"));
+                    break;
+                }
+            }
+        }
+        if failure.is_none() {
+            done.push(figures);
+        }
+    }
+    Comparison {
+        name: plan.name,
+        about: plan.about,
+        goals: plan.goals,
+        rounds: done.len(),
+        void_runs,
+        rows: if failure.is_none() {
+            rows(&done)
+        } else {
+            Vec::new()
+        },
+        failure,
+    }
+}
+
+fn unless_void(
+    plan: &Plan,
+    name: &str,
     void_runs: &mut usize,
+    run: &mut dyn FnMut() -> Result<Vec<Figure>>,
 ) -> Result<Vec<Figure>> {
     loop {
-        match (scenario.run)(&mut contestant.server, settings) {
+        match run() {
             Err(error) if error.is::<Void>() && *void_runs < VOID_RUNS_MAX => {
                 *void_runs += 1;
-                eprintln!("loadgen: {} on {}: void, {error}", scenario.name, contestant.name);
+                eprintln!("loadgen: {} on {name}: void, {error}", plan.name);
             }
-            Err(error) => return Err(format!("{} on {}: {error}", scenario.name, contestant.name).into()),
-            figures => return figures,
+            result => return result,
         }
     }
 }
@@ -144,10 +206,10 @@ fn rows(rounds: &[Vec<Vec<Figure>>]) -> Vec<Row> {
         Row {
             name: figure.name,
             unit: figure.unit,
-            yardstick: spread(values(0)).map(|spread| spread.median),
+            yardstick: spread(values(0)),
             others: (1..first.len())
                 .map(|server| Column {
-                    value: spread(values(server)).map(|spread| spread.median),
+                    value: spread(values(server)),
                     ratio: spread(ratios(server)),
                 })
                 .collect(),
@@ -219,18 +281,14 @@ mod tests {
             })
             .collect();
         let rows = rows(&rounds);
-        let [
-            Row {
-                yardstick: Some(15.0),
-                others,
-                ..
-            },
-        ] = rows.as_slice()
-        else {
+        let [row] = rows.as_slice() else {
             panic!("{rows:?}")
         };
-        let ratio = others[0].ratio.unwrap();
-        assert_eq!((others[0].value, ratio.median), (Some(18.0), 1.2));
+        let (value, ratio) = (row.others[0].value.unwrap(), row.others[0].ratio.unwrap());
+        assert_eq!(
+            (row.yardstick.unwrap().median, value.median, ratio.median),
+            (15.0, 18.0, 1.2)
+        );
         assert!(ratio.most - ratio.least < 1e-9);
     }
 
@@ -240,15 +298,12 @@ mod tests {
             figures(&[("wall", 1.0)]),
             figures(&[("CPU", 2.0), ("wall", 0.0)]),
         ]];
-        let none = Column {
-            value: Some(2.0),
+        let column = |value: f64| Column {
+            value: spread([value].into_iter()),
             ratio: None,
         };
-        let zero = Column {
-            value: Some(0.0),
-            ratio: None,
-        };
-        let expected = [("CPU", None, none), ("wall", Some(1.0), zero)];
+        let one = spread([1.0].into_iter());
+        let expected = [("CPU", None, column(2.0)), ("wall", one, column(0.0))];
         for (row, (name, yardstick, column)) in rows(&rounds).iter().zip(expected) {
             assert_eq!(
                 (row.name, row.yardstick, row.others.as_slice()),
@@ -256,5 +311,45 @@ mod tests {
             );
         }
         assert_eq!(rows(&rounds).len(), 2);
+    }
+
+    const PLAN: Plan = Plan {
+        name: "test",
+        about: "",
+        goals: &[],
+        rounds: 3,
+        yardstick_rounds: 1,
+    };
+
+    #[test]
+    fn servers_take_turns_and_the_yardstick_only_as_often_as_planned() {
+        let mut order = Vec::new();
+        let comparison = compare(&PLAN, &["floor", "one", "other"], &mut |server| {
+            order.push(server);
+            Ok(figures(&[("CPU", 1.0 + server as f64)]))
+        });
+        assert_eq!(order, [0, 1, 2, 2, 1, 1, 2]);
+        assert_eq!((comparison.rounds, comparison.failure), (3, None));
+        assert_eq!(comparison.rows[0].others[1].ratio.unwrap().median, 3.0);
+    }
+
+    #[test]
+    fn a_void_run_is_repeated_and_any_other_failure_ends_the_comparison() {
+        let mut runs = 0;
+        let comparison = compare(&PLAN, &["floor", "server"], &mut |_| {
+            runs += 1;
+            match runs {
+                1 => Err(Void {
+                    expected: 2,
+                    delivered: 1,
+                }
+                .into()),
+                ..4 => Ok(figures(&[("CPU", 1.0)])),
+                _ => crate::failed("gone"),
+            }
+        });
+        assert_eq!((runs, comparison.void_runs, comparison.rounds), (4, 1, 1));
+        assert_eq!(comparison.failure.as_deref(), Some("on server: gone"));
+        assert!(comparison.rows.is_empty());
     }
 }

@@ -31,6 +31,7 @@ pub mod report;
 pub mod scenario;
 pub mod server;
 pub mod staged;
+pub mod summary;
 pub mod swarm;
 pub mod target;
 

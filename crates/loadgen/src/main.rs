@@ -2,16 +2,18 @@
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
-use loadgen::bench::{Comparison, Contestant, compare};
+use loadgen::bench::{Comparison, Contestant, compare_servers};
 use loadgen::message::Wire;
 use loadgen::scenario::{self, Scenario, Settings};
 use loadgen::server::{self, Launch, Server};
 use loadgen::staged::{self, Suite};
+use loadgen::summary::Summary;
 use loadgen::target::Target;
 use loadgen::{Result, changes, database_broadcasts, floor, private_joins, process, report};
 use serde_json::{Map, Value};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Ends a benchmark that hangs.
@@ -20,8 +22,11 @@ const BENCH_LIMIT: Duration = Duration::from_secs(3600);
 const OPEN_FILES_WANTED: u64 = 20_500;
 /// Open files that are no sockets of a scenario.
 const OPEN_FILES_BESIDES: u64 = 200;
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 5;
+/// Of a scenario that is compared with the floor in every round; the others have one.
 const ROUNDS_QUICK: usize = 3;
+/// Exit status if every scenario ran but a goal is not met. Other failures are 1.
+const NOT_MET: u8 = 3;
 /// Signs the tokens of servers that are started here, which live as long as the benchmark and listen on the loopback.
 const SECRET: &str = "a-secret-that-only-benchmarks-use";
 const TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
@@ -46,7 +51,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Run scenarios on the floor and on a server, in turn, and compare.
+    /// Run scenarios on the floor and on a server, in turn, and compare. The exit status is 3 if a goal is not met.
     Bench(Bench),
     /// Measure how changes of a private PostgreSQL arrive, and what they cost.
     BenchChanges(BenchChanges),
@@ -63,13 +68,13 @@ enum Verb {
 
 #[derive(Args)]
 struct Bench {
-    /// Scenarios; without any, those that have a goal.
+    /// Scenarios; without any, all.
     #[arg(value_parser = scenarios())]
     scenarios: Vec<&'static Scenario>,
     /// Few rounds, short stretches, fewer sockets.
     #[arg(long)]
     quick: bool,
-    /// Rounds per scenario; 9, or 3 with --quick.
+    /// Rounds per scenario; 5, or with --quick 3 where the floor takes part in each and otherwise 1.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: Option<u16>,
     /// How broadcasts travel.
@@ -78,9 +83,12 @@ struct Bench {
     /// JSON payload of a broadcast, in bytes.
     #[arg(long, default_value_t = 200)]
     payload_bytes: usize,
-    /// Also write the result to this file.
-    #[arg(long)]
+    /// Also write everything that was measured to this file.
+    #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Also write the table of the goals to this file, as Markdown.
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
     /// A running server to measure instead of starting one, as ws://host:port/path.
     #[arg(long, requires = "token", conflicts_with = "command")]
     url: Option<String>,
@@ -90,6 +98,9 @@ struct Bench {
     /// Its process: without it neither CPU nor memory is known.
     #[arg(long, requires = "url")]
     pid: Option<u32>,
+    /// A further server to compare with in the same rounds, started with the same arguments; may be given several times.
+    #[arg(long, value_name = "PROGRAM")]
+    against: Vec<PathBuf>,
     /// How to start the server; {port} and {secret} are filled in. Without it, the `roost` beside this program.
     #[arg(last = true)]
     command: Vec<String>,
@@ -149,14 +160,15 @@ fn scenarios() -> impl TypedValueParser<Value = &'static Scenario> {
         .map(|name| scenario::named(&name).expect("only names of scenarios are possible values"))
 }
 
-fn main() -> Result<()> {
+fn main() -> Result<ExitCode> {
     match Cli::parse().verb {
-        Verb::Floor { address } => Ok(floor::serve(floor::listen(address)?)?),
-        Verb::Bench(bench) => run(&bench),
-        Verb::BenchChanges(bench) => play(&changes::SUITE, &bench.length, bench.only),
-        Verb::BenchPrivate(bench) => play(&private_joins::SUITE, &bench.length, bench.only),
-        Verb::BenchDbBroadcast(bench) => play(&database_broadcasts::SUITE, &bench.length, bench.only),
+        Verb::Floor { address } => floor::serve(floor::listen(address)?)?,
+        Verb::Bench(bench) => return run(&bench),
+        Verb::BenchChanges(bench) => play(&changes::SUITE, &bench.length, bench.only)?,
+        Verb::BenchPrivate(bench) => play(&private_joins::SUITE, &bench.length, bench.only)?,
+        Verb::BenchDbBroadcast(bench) => play(&database_broadcasts::SUITE, &bench.length, bench.only)?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn play(suite: &Suite, length: &Length, only: Vec<&'static staged::Scenario>) -> Result<()> {
@@ -174,7 +186,7 @@ fn play(suite: &Suite, length: &Length, only: Vec<&'static staged::Scenario>) ->
     Ok(())
 }
 
-fn run(bench: &Bench) -> Result<()> {
+fn run(bench: &Bench) -> Result<ExitCode> {
     server::guard(BENCH_LIMIT)?;
     let open_files = process::raise_open_files(OPEN_FILES_WANTED)?;
     let settings = Settings {
@@ -183,12 +195,20 @@ fn run(bench: &Bench) -> Result<()> {
         quick: bench.quick,
         sockets_max: usize::try_from(open_files.saturating_sub(OPEN_FILES_BESIDES))?,
     };
-    let rounds = bench
-        .rounds
-        .map_or(if bench.quick { ROUNDS_QUICK } else { ROUNDS }, usize::from);
-    let mut contestants = [yardstick()?, subject(bench)?];
-    let names = contestants.each_ref().map(|contestant| contestant.name.clone());
-    let names = names.each_ref().map(String::as_str);
+    let mut contestants = vec![yardstick()?, subject(bench)?];
+    for program in &bench.against {
+        let launch = Launch {
+            program: program.clone(),
+            ..launch(&bench.command)?
+        };
+        contestants.push(started(&launch)?);
+    }
+    number(&mut contestants);
+    let names: Vec<String> = contestants
+        .iter()
+        .map(|contestant| contestant.name.clone())
+        .collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut comparisons: Vec<Comparison> = Vec::new();
     for scenario in chosen(bench) {
         if scenario.restarts && bench.url.is_some() {
@@ -198,25 +218,47 @@ fn run(bench: &Bench) -> Result<()> {
             );
             continue;
         }
-        let comparison = compare(scenario, &mut contestants, rounds, &settings)?;
+        let comparison = compare_servers(scenario, &mut contestants, rounds(bench, scenario), &settings);
         println!("{}", report::table(&comparison, &names));
+        if comparison.failure.is_some() {
+            // Whatever it did to the servers is not to disturb the next.
+            for contestant in &mut contestants {
+                contestant.server.renew()?;
+            }
+        }
         comparisons.push(comparison);
     }
-    print!("{}", report::verdicts(&comparisons));
+    let summary = Summary::of(&comparisons, &names);
+    print!("{}", summary.text());
     if let Some(path) = &bench.json {
-        std::fs::write(path, format!("{:#}\n", report::json(&comparisons, &names)))?;
+        std::fs::write(path, format!("{:#}\n", summary.json()))?;
     }
-    Ok(())
+    if let Some(path) = &bench.markdown {
+        std::fs::write(path, summary.markdown())?;
+    }
+    Ok(match summary.not_met() {
+        0 => ExitCode::SUCCESS,
+        count => {
+            eprintln!("loadgen: goals not met: {count}");
+            ExitCode::from(NOT_MET)
+        }
+    })
 }
 
 fn chosen(bench: &Bench) -> Vec<&'static Scenario> {
     if bench.scenarios.is_empty() {
-        scenario::ALL
-            .iter()
-            .filter(|scenario| scenario.goal.is_some())
-            .collect()
+        scenario::ALL.iter().collect()
     } else {
         bench.scenarios.clone()
+    }
+}
+
+fn rounds(bench: &Bench, scenario: &Scenario) -> usize {
+    match bench.rounds {
+        Some(rounds) => usize::from(rounds),
+        None if !bench.quick => ROUNDS,
+        None if scenario.paired => ROUNDS_QUICK,
+        None => 1,
     }
 }
 
@@ -241,17 +283,31 @@ fn subject(bench: &Bench) -> Result<Contestant> {
             server,
         });
     }
-    let launch = launch(&bench.command)?;
-    let name = launch
-        .program
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    started(&launch(&bench.command)?)
+}
+
+fn started(launch: &Launch) -> Result<Contestant> {
+    let name = launch.program.file_name().unwrap_or_default();
     Ok(Contestant {
-        name,
-        server: Server::start(&launch)?,
+        name: name.to_string_lossy().into_owned(),
+        server: Server::start(launch)?,
     })
+}
+
+/// Several servers of one name are told apart by a number.
+fn number(contestants: &mut [Contestant]) {
+    for at in 1..contestants.len() {
+        let (before, rest) = contestants.split_at_mut(at);
+        if let [contestant, ..] = rest {
+            let earlier = before
+                .iter()
+                .filter(|other| other.name.split(' ').next() == Some(&contestant.name));
+            match earlier.count() {
+                0 => {}
+                count => contestant.name = format!("{} {}", contestant.name, count + 1),
+            }
+        }
+    }
 }
 
 fn launch(command: &[String]) -> Result<Launch> {

@@ -87,6 +87,14 @@ impl Server {
         self.wait_until_open()
     }
 
+    /// Starts it again if it was started here; a running one is left alone.
+    pub fn renew(&mut self) -> Result<()> {
+        match self.launch {
+            Some(_) => self.restart(),
+            None => Ok(()),
+        }
+    }
+
     /// Kills the process, as a crash would, and waits for its end.
     pub fn kill(&mut self) {
         if self.launch.is_some()

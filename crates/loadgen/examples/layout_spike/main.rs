@@ -17,7 +17,7 @@ mod conversation;
 mod per_core;
 mod shared;
 
-use loadgen::bench::{Contestant, compare};
+use loadgen::bench::{Contestant, compare_servers};
 use loadgen::message::Wire;
 use loadgen::scenario::{self, Settings};
 use loadgen::server::{self, Launch, Server};
@@ -86,7 +86,10 @@ fn measure(rounds: usize, scenarios: &[&str]) -> Result<()> {
         };
         println!(
             "{}",
-            report::table(&compare(scenario, &mut contestants, rounds, &settings)?, &LAYOUTS)
+            report::table(
+                &compare_servers(scenario, &mut contestants, rounds, &settings),
+                &LAYOUTS
+            )
         );
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! Single messages over `POST /api/broadcast` to ten subscribers, as fast as they are accepted.
 
 use super::{Figure, OPEN_LIMIT, Scenario, Settings, WINDOW, figure, known};
+use crate::goal::Goal;
 use crate::measure::{Tally, Void};
 use crate::message::{self, Broadcast, EVENT};
 use crate::server::Server;
@@ -10,6 +11,8 @@ use std::time::{Duration, Instant};
 
 const SUBSCRIBERS: usize = 10;
 const CONNECTIONS: usize = 32;
+const REQUESTS: &str = "requests per second";
+const CPU: &str = "CPU per request and its deliveries";
 /// How long deliveries may trail the last answer.
 const TRAIL: Duration = Duration::from_secs(1);
 
@@ -18,7 +21,8 @@ pub(super) const SCENARIO: Scenario = Scenario {
     about: "POST /api/broadcast, one message each, 32 connections, 10 subscribers",
     run,
     restarts: false,
-    goal: None,
+    paired: false,
+    goals: &[Goal::at_least(REQUESTS, 15_000.0), Goal::at_most(CPU, 90.0)],
 };
 
 fn run(server: &mut Server, settings: &Settings) -> Result<Vec<Figure>> {
@@ -29,7 +33,7 @@ fn run(server: &mut Server, settings: &Settings) -> Result<Vec<Figure>> {
     let body = format!(r#"{{"messages":[{{"topic":"http","event":"{EVENT}","payload":{payload}}}]}}"#);
     let mut request = Broadcast::from_frame(server.target.broadcast_request(&body));
 
-    let (address, duration) = (server.target.address, settings.stretch(5));
+    let (address, duration) = (server.target.address, settings.stretch(4));
     let cpu_before = server.cpu_time()?;
     let epoch = Instant::now();
     let mut tally = Tally::new(epoch);
@@ -51,16 +55,8 @@ fn run(server: &mut Server, settings: &Settings) -> Result<Vec<Figure>> {
     let cpu = cpu_before
         .zip(server.cpu_time()?)
         .map(|(before, after)| after.saturating_sub(before).as_secs_f64());
-    let mut figures = vec![figure(
-        "requests per second",
-        "1/s",
-        answered as f64 / wall.as_secs_f64(),
-    )];
-    figures.extend(known(
-        "CPU per request and its deliveries",
-        "µs",
-        cpu.map(|cpu| cpu * 1e6 / answered as f64),
-    ));
+    let mut figures = vec![figure(REQUESTS, "1/s", answered as f64 / wall.as_secs_f64())];
+    figures.extend(known(CPU, "µs", cpu.map(|cpu| cpu * 1e6 / answered as f64)));
     figures.push(figure(
         "latency p99",
         "ms",

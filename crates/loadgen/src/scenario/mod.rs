@@ -1,6 +1,7 @@
 //! The scenarios: each loads one server and returns named figures. One file each; this one is their list.
 
 mod burst;
+mod climb;
 mod connect;
 mod fanout;
 mod http;
@@ -37,8 +38,10 @@ pub struct Scenario {
     pub run: fn(&mut Server, &Settings) -> Result<Vec<Figure>>,
     /// It has to start and kill the server, so one that was not started here cannot be measured.
     pub restarts: bool,
-    /// What the project asks of one of its figures.
-    pub goal: Option<Goal>,
+    /// Whether it runs on the floor in every round, for the sake of the ratios, or in the first only.
+    pub paired: bool,
+    /// What the project asks of its figures.
+    pub goals: &'static [Goal],
 }
 
 /// What a run is told from outside.

@@ -2,7 +2,7 @@
 
 use super::{Figure, OPEN_LIMIT, Scenario, Settings, WINDOW, figure, known};
 use crate::Result;
-use crate::goal::{Bounded, Goal};
+use crate::goal::Goal;
 use crate::measure::measure;
 use crate::message;
 use crate::pacer::{Schedule, Sender};
@@ -11,25 +11,24 @@ use crate::swarm::{Member, Swarm};
 
 const CPU: &str = "CPU per delivery";
 const RATE: f64 = 1_000.0;
+const GOALS: &[Goal] = &[Goal::at_most(CPU, 1.5).of_the_floor()];
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "pairs",
     about: "200 topics of one sender and one receiver, 1,000 messages/s in all",
     run: |server, settings| run(server, settings, 200),
     restarts: false,
-    goal: Some(Goal {
-        figure: CPU,
-        at_most: 2.0,
-        of: Bounded::RatioToFloor,
-    }),
+    paired: true,
+    goals: GOALS,
 };
 
 pub(super) const MANY: Scenario = Scenario {
     name: "pairs-10k",
-    about: "10,000 topics of one sender and one receiver, 1,000 messages/s in all",
-    run: |server, settings| run(server, settings, 10_000),
+    about: "10,000 topics, quick 2,000, of one sender and one receiver, 1,000 messages/s in all",
+    run: |server, settings| run(server, settings, if settings.quick { 2_000 } else { 10_000 }),
     restarts: false,
-    goal: None,
+    paired: true,
+    goals: GOALS,
 };
 
 fn run(server: &mut Server, settings: &Settings, pairs: usize) -> Result<Vec<Figure>> {

@@ -1,41 +1,40 @@
 //! The most messages per second 200 pairs can exchange before the slowest hundredth takes more than 200 ms.
 
-use super::{Figure, Scenario, Settings, figure, pairs};
-use crate::Result;
+use super::{Figure, Scenario, Settings, climb, figure, pairs};
+use crate::goal::Goal;
 use crate::measure;
 use crate::pacer::Schedule;
 use crate::server::Server;
+use crate::{Result, failed};
 use std::time::Duration;
 
 const PAIRS: usize = 200;
-const FIRST_RATE: f64 = 20_000.0;
-const STEP: f64 = 1.25;
-const STEPS_MAX: usize = 16;
-const STRETCH: Duration = Duration::from_secs(2);
-const P99_MAX_MS: f64 = 200.0;
+const FIRST_RATE: f64 = 30_000.0;
+const STRETCH: Duration = Duration::from_millis(1500);
+const STRETCH_QUICK: Duration = Duration::from_millis(750);
+const MOST: &str = "most messages per second";
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "pairs-peak",
     about: "200 pairs, ever more messages/s until p99 passes 200 ms",
     run,
     restarts: false,
-    goal: None,
+    paired: false,
+    goals: &[Goal::at_least(MOST, 100_000.0)],
 };
 
 fn run(server: &mut Server, settings: &Settings) -> Result<Vec<Figure>> {
     let (mut swarm, mut senders) = pairs::open(server, settings, PAIRS)?;
-    let (mut best, mut p99_ms) = (0.0, 0.0);
-    let mut rate = FIRST_RATE;
-    for _ in 0..STEPS_MAX {
-        let reading = measure::run(server, &mut swarm, &mut senders, 1, Schedule::even(rate, STRETCH))?;
-        if reading.delivered < reading.expected || reading.latency_ms(0.99) > P99_MAX_MS {
-            break;
-        }
-        (best, p99_ms) = (reading.deliveries_per_second(), reading.latency_ms(0.99));
-        rate *= STEP;
-    }
+    let stretch = if settings.quick { STRETCH_QUICK } else { STRETCH };
+    let peak = climb::highest(FIRST_RATE, settings.quick, &mut |rate| {
+        let schedule = Schedule::even(rate, stretch);
+        measure::run(server, &mut swarm, &mut senders, 1, schedule)
+    })?;
+    let Some((_, reading)) = peak else {
+        return failed("no rate holds");
+    };
     Ok(vec![
-        figure("most messages per second", "1/s", best),
-        figure("latency p99 there", "ms", p99_ms),
+        figure(MOST, "1/s", reading.deliveries_per_second()),
+        figure("latency p99 there", "ms", reading.latency_ms(0.99)),
     ])
 }

@@ -2,6 +2,7 @@
 //! and how soon after the last arrival everyone sees everyone.
 
 use super::{Figure, Scenario, Settings, figure, known};
+use crate::goal::Goal;
 use crate::message::{self, members_of};
 use crate::pacer::Schedule;
 use crate::server::Server;
@@ -12,13 +13,16 @@ use std::time::{Duration, Instant};
 const MEMBERS: usize = 1_000;
 const ARRIVAL: Duration = Duration::from_secs(10);
 const LIMIT: Duration = Duration::from_secs(60);
+const FRAMES: &str = "most frames to one client";
+const VISIBLE: &str = "last member visible to all after";
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "presence",
     about: "1,000 members join and track on one topic within 10 s",
     run,
     restarts: false,
-    goal: None,
+    paired: false,
+    goals: &[Goal::at_most(FRAMES, 100.0), Goal::at_most(VISIBLE, 1.0)],
 };
 
 fn run(server: &mut Server, settings: &Settings) -> Result<Vec<Figure>> {
@@ -65,12 +69,8 @@ fn run(server: &mut Server, settings: &Settings) -> Result<Vec<Figure>> {
         .zip(server.cpu_time()?)
         .map(|(before, after)| after.saturating_sub(before).as_secs_f64());
     let mut figures = vec![
-        figure(
-            "most frames to one client",
-            "",
-            seen.frames.iter().copied().max().unwrap_or(0) as f64,
-        ),
-        figure("last member visible to all after", "s", visible.as_secs_f64()),
+        figure(FRAMES, "", seen.frames.iter().copied().max().unwrap_or(0) as f64),
+        figure(VISIBLE, "s", visible.as_secs_f64()),
     ];
     figures.extend(known("CPU", "s", cpu));
     Ok(figures)

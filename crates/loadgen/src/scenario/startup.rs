@@ -2,6 +2,7 @@
 
 use super::{Figure, Scenario, Settings, figure, known};
 use crate::Result;
+use crate::goal::Goal;
 use crate::server::Server;
 use std::path::Path;
 use std::process::Command;
@@ -9,13 +10,21 @@ use std::time::{Duration, Instant};
 
 /// Time for the server to settle before its memory is read.
 const SETTLE: Duration = Duration::from_secs(1);
+const START: &str = "start to first joined socket";
+const MEMORY: &str = "memory at rest";
+const BINARY: &str = "stripped binary";
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "startup",
     about: "start the server, join one socket, look at it at rest",
     run,
     restarts: true,
-    goal: None,
+    paired: false,
+    goals: &[
+        Goal::at_most(START, 200.0),
+        Goal::at_most(MEMORY, 15.0),
+        Goal::at_most(BINARY, 20.0),
+    ],
 };
 
 fn run(server: &mut Server, _settings: &Settings) -> Result<Vec<Figure>> {
@@ -24,22 +33,14 @@ fn run(server: &mut Server, _settings: &Settings) -> Result<Vec<Figure>> {
     server.restart()?;
     let started = begun.elapsed();
     std::thread::sleep(SETTLE);
-    let mut figures = vec![figure(
-        "start to first joined socket",
-        "ms",
-        started.as_secs_f64() * 1e3,
-    )];
+    let mut figures = vec![figure(START, "ms", started.as_secs_f64() * 1e3)];
     figures.extend(known(
-        "memory at rest",
+        MEMORY,
         "MB",
         server.resident_bytes()?.map(|bytes| bytes as f64 / 1e6),
     ));
     let binary = server.launch().and_then(|launch| stripped_bytes(&launch.program));
-    figures.extend(known(
-        "stripped binary",
-        "MB",
-        binary.map(|bytes| bytes as f64 / 1e6),
-    ));
+    figures.extend(known(BINARY, "MB", binary.map(|bytes| bytes as f64 / 1e6)));
     Ok(figures)
 }
 
