@@ -46,6 +46,14 @@ fn the_text_of_a_diff_takes_one_allocation_however_many_it_tells_of() {
 }
 
 #[test]
+fn what_is_tracked_already_is_found_out_without_allocating() {
+    let mut room = room_of(1000);
+    let mut change = None;
+    let counted = measure(|| change = room.track(MemberId(7), "key-7", META, String::new()));
+    assert_eq!((counted.count_total, change), (0, None));
+}
+
+#[test]
 fn leaving_allocates_nothing() {
     let mut room = room_of(1000);
     let mut change = None;

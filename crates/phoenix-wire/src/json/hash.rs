@@ -1,5 +1,7 @@
 //! A hash of what a value says, not of how it is written.
 
+use smallvec::SmallVec;
+
 use super::Kind;
 use super::walk::{Elements, Members, elements, kind, members, string};
 
@@ -15,7 +17,7 @@ pub fn content_hash(text: &str) -> u64 {
         Object { rest: Members<'a>, hash: u64, name: u64 },
     }
 
-    let mut open: Vec<Open<'_>> = Vec::new();
+    let mut open: SmallVec<[Open<'_>; OPEN_INLINE]> = SmallVec::new();
     let mut value = text;
     loop {
         let mut hash = match kind(value) {
@@ -77,6 +79,9 @@ pub fn content_hash(text: &str) -> u64 {
         };
     }
 }
+
+/// Containers inside each other that are hashed without allocating. Presence payloads are flat.
+const OPEN_INLINE: usize = 4;
 
 const PLAIN: u64 = 0xcbf2_9ce4_8422_2325;
 const STRING: u64 = PLAIN ^ 0x5555;
