@@ -271,7 +271,7 @@ impl<K: Copy + Eq + Hash> Audience<K> {
                 let has_left = !binding.covers(change.action()) && binding.has_left(change, answers);
                 has_left.then_some(Telling::Left)
             };
-            let columns = selectable(&cohort.key.role);
+            let columns = || selectable(&cohort.key.role);
             match refusal {
                 None => cohort.match_rows(self.row_security, change.action(), columns, telling, &mut matches),
                 Some(view) => {
@@ -288,10 +288,12 @@ impl<K: Copy + Eq + Hash> Audience<K> {
         &'a self,
         change: &RowChange<'_>,
         selectable: &impl Fn(&str) -> &'a ColumnSet,
-    ) -> Vec<(&'a Cohort<K>, Option<View>)> {
-        let refusal = |role: &str| refusal(change.action(), &self.primary_key, selectable(role));
+    ) -> impl Iterator<Item = (&'a Cohort<K>, Option<View>)> {
+        let action = change.action();
+        let refusal = move |role: &str| refusal(action, &self.primary_key, selectable(role));
+        let is_refused = self.roles.keys().any(|role| refusal(role).is_some());
         // Whoever is refused the rows hears of all of them, whatever the filters.
-        let candidates = if self.roles.keys().any(|role| refusal(role).is_some()) {
+        let candidates = if is_refused {
             (0..self.cohorts.len()).collect()
         } else {
             self.candidates(change)
@@ -299,8 +301,10 @@ impl<K: Copy + Eq + Hash> Audience<K> {
         let cohorts = candidates.into_iter();
         cohorts
             .filter_map(|slot| self.cohorts.get(slot)?.as_ref())
-            .map(|cohort| (cohort, refusal(&cohort.key.role)))
-            .collect()
+            .map(move |cohort| {
+                let refusal = is_refused.then(|| refusal(&cohort.key.role));
+                (cohort, refusal.flatten())
+            })
     }
 
     /// How many cohorts are looked at for a change.
@@ -309,15 +313,17 @@ impl<K: Copy + Eq + Hash> Audience<K> {
         self.candidates(change).len()
     }
 
-    /// The slots of all cohorts a change may concern by the values of its row.
-    fn candidates(&self, change: &RowChange<'_>) -> BTreeSet<usize> {
-        let mut slots = self.by_nothing.clone();
+    /// The slots of all cohorts a change may concern by the values of its row, each once.
+    fn candidates(&self, change: &RowChange<'_>) -> Vec<usize> {
+        let mut slots: Vec<_> = self.by_nothing.iter().copied().collect();
         for (position, by_value) in &self.by_value {
             slots.extend(by_value.slots_of(change.filtered(*position)));
             if self.watching > 0 && change.action() == Action::Update {
                 slots.extend(by_value.slots_of(change.old_cell(*position)));
             }
         }
+        slots.sort_unstable();
+        slots.dedup();
         slots
     }
 }
@@ -366,7 +372,7 @@ impl<K> Cohort<K> {
         &'a self,
         row_security: bool,
         action: Action,
-        selectable: &ColumnSet,
+        selectable: impl Fn() -> &'a ColumnSet,
         telling: impl Fn(&TableBinding) -> Option<Telling>,
         matches: &mut Vec<Match<'a, K>>,
     ) {
@@ -382,7 +388,7 @@ impl<K> Cohort<K> {
                 None => groups.push(Group {
                     select,
                     telling,
-                    view: binding.view(telling, selectable),
+                    view: binding.view(telling, selectable()),
                     ids: vec![binding.id],
                 }),
             }
