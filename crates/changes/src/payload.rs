@@ -2,6 +2,7 @@
 //!
 //! Source: protocol-spec/postgres-changes.md, section 6.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use phoenix_wire::json::write_string;
@@ -40,6 +41,9 @@ impl View {
 /// JSON text of a value up to which it is still part of a change that is too large. Bytes.
 const SMALL_VALUE_BYTES_MAX: usize = 64;
 
+/// Room for the `data` of an ordinary row: a larger one takes room by doubling.
+const DATA_BYTES: usize = 1024;
+
 /// A change with the `data` objects written so far.
 #[derive(Debug)]
 pub struct Payloads<'c, 'a> {
@@ -70,7 +74,7 @@ impl<'c, 'a> Payloads<'c, 'a> {
 /// Writes the `data` object of a change.
 pub fn data(change: &RowChange<'_>, view: &View) -> String {
     let action = view.action(change);
-    let mut out = String::with_capacity(256);
+    let mut out = String::with_capacity(DATA_BYTES);
     out.push_str(r#"{"schema":"#);
     write_string(&mut out, &change.table().schema);
     out.push_str(r#","table":"#);
@@ -120,7 +124,9 @@ fn write_columns(
     visible_old: &ColumnSet,
 ) {
     match change.commit_timestamp() {
-        Some(timestamp) => out.push_str(&format!(r#""{timestamp}""#)),
+        Some(timestamp) => {
+            let _ = write!(out, r#""{timestamp}""#);
+        }
         None => out.push_str("null"),
     }
     out.push_str(r#","columns":["#);

@@ -4,7 +4,7 @@
 mod support;
 
 use allocation_counter::measure;
-use changes::{Answers, SubscriptionIndex, pgoutput};
+use changes::{Answers, ColumnSet, SubscriptionIndex, View, data, pgoutput};
 
 use support::{ROW, change, index, insert_message, mapping, row_in_room};
 
@@ -27,6 +27,8 @@ fn a_row_nobody_asks_for_allocates_nothing() {
         let index = index((0..1000).map(|value| format!("{column}=eq.{value}")));
         assert_eq!(allocations_of_looking_up(&index, &ROW), (0, 0), "{column}");
     }
+    let moments = index((10..60).map(|second| format!("at=eq.2025-01-01 00:00:{second}+00")));
+    assert_eq!(allocations_of_looking_up(&moments, &ROW), (0, 0));
     let nobody = index([]);
     assert_eq!(allocations_of_looking_up(&nobody, &ROW), (0, 0));
 }
@@ -57,4 +59,14 @@ fn a_row_of_a_table_nobody_listens_to_allocates_nothing() {
     let mut table = None;
     let counted = measure(|| table = pgoutput::relation_of(&message));
     assert_eq!((counted.count_total, table), (0, Some(support::notes().oid)));
+}
+
+#[test]
+fn what_is_told_of_a_row_takes_its_text_and_one_for_a_point_in_time() {
+    let (mapping, message) = (mapping(), insert_message(&ROW));
+    let change = change(&mapping, &message);
+    let view = View::Columns(ColumnSet::from_iter(0..ROW.len()));
+    let counted = measure(|| drop(data(&change, &view)));
+    // The other is `at` in the form of JSON.
+    assert_eq!(counted.count_total, 2);
 }

@@ -127,13 +127,15 @@ fn parse_offset(text: &str) -> Option<i64> {
     if text.eq_ignore_ascii_case("z") {
         return Some(0);
     }
-    let digits = text.get(1..)?.replace(':', "");
-    let part = |at: usize| match digits.get(at..at + 2) {
-        Some(part) => two_digits(part),
-        None => (digits.len() <= at).then_some(0),
-    };
-    let (hours, minutes, seconds) = (two_digits(digits.get(..2)?)?, part(2)?, part(4)?);
-    let is_offset = digits.len() <= 6 && hours < 16 && minutes < 60 && seconds < 60;
+    let mut fields = [0; 3];
+    let mut digits = 0;
+    for byte in text.bytes().skip(1).filter(|byte| *byte != b':') {
+        let field = fields.get_mut(digits / 2).filter(|_| byte.is_ascii_digit())?;
+        *field = *field * 10 + i64::from(byte - b'0');
+        digits += 1;
+    }
+    let [hours, minutes, seconds] = fields;
+    let is_offset = digits > 0 && digits % 2 == 0 && hours < 16 && minutes < 60 && seconds < 60;
     let offset = (hours * 3600 + minutes * 60 + seconds) * MICROS_PER_SECOND;
     is_offset.then_some(if text.starts_with('-') { -offset } else { offset })
 }
