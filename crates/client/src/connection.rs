@@ -10,17 +10,18 @@
 //! it the server. The last thing in the queue is always [`Received::Closed`]. Dropping a [`Connection`] drops its TCP
 //! connection without a close frame.
 
+use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 use websocket::{Event, FrameReader, Opcode, Role, mask_frame};
+
+use crate::stream::{ReadHalf, Stream, WriteHalf};
 
 /// Frames that wait to be received; above, the connection is not read.
 pub const RECEIVED_MAX: usize = 1024;
@@ -52,7 +53,6 @@ pub enum Received {
 }
 
 /// An open WebSocket, client side.
-#[derive(Debug)]
 pub struct Connection {
     writer: Arc<Mutex<Writer>>,
     received: mpsc::Receiver<Received>,
@@ -61,8 +61,8 @@ pub struct Connection {
 
 impl Connection {
     /// Takes over after the handshake; `start` is what was read beyond it.
-    pub(crate) fn new(stream: TcpStream, start: Vec<u8>) -> Self {
-        let (read_half, write_half) = stream.into_split();
+    pub(crate) fn new(stream: Stream, start: Vec<u8>) -> Self {
+        let (read_half, write_half) = stream.halves();
         let writer = Arc::new(Mutex::new(Writer {
             stream: write_half,
             close_sent: false,
@@ -122,6 +122,12 @@ impl Connection {
     }
 }
 
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").finish_non_exhaustive()
+    }
+}
+
 impl Drop for Connection {
     fn drop(&mut self) {
         self.reader.abort();
@@ -130,7 +136,7 @@ impl Drop for Connection {
 
 /// Reads until the end and puts everything into the queue.
 async fn read(
-    mut stream: OwnedReadHalf,
+    mut stream: ReadHalf,
     start: Vec<u8>,
     writer: Arc<Mutex<Writer>>,
     queue: mpsc::Sender<Received>,
@@ -201,9 +207,8 @@ impl From<Event<'_>> for Incoming {
 }
 
 /// The write half, which knows whether the client has said goodbye.
-#[derive(Debug)]
 struct Writer {
-    stream: OwnedWriteHalf,
+    stream: WriteHalf,
     close_sent: bool,
 }
 
@@ -211,7 +216,9 @@ impl Writer {
     /// Writes one frame.
     async fn send(&mut self, opcode: Opcode, payload: &[u8]) -> io::Result<()> {
         self.close_sent |= opcode == Opcode::Close;
-        self.stream.write_all(&mask_frame(opcode, payload, MASK)).await
+        self.stream.write_all(&mask_frame(opcode, payload, MASK)).await?;
+        // Through TLS, what was written may still be waiting to be encrypted or sent.
+        self.stream.flush().await
     }
 
     /// Answers the server's close, unless it was the answer to ours.

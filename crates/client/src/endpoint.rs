@@ -1,6 +1,8 @@
-//! Where a server is, and the two ways to speak to it.
+//! A server, and the two ways to speak to it.
 
+use std::fmt;
 use std::io;
+use std::path::Path;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -11,19 +13,23 @@ use hyper::{StatusCode, upgrade};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use crate::address::{Address, AddressError};
+use crate::authorities::{AuthoritiesError, Tls, advice};
 use crate::connection::Connection;
 use crate::http::{Answer, Request, with_headers};
+use crate::stream::Stream;
 
 /// The key and its answer of RFC 6455, section 1.3. A fixed pair, because a tool needs no protection from caches, and
 /// to know the answer spares a hash.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-/// The address of a server, in the clear.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A server that can be connected to. Paths are those of a server that stands alone, and change as [`Address::path`] says.
+#[derive(Clone)]
 pub struct Endpoint {
-    /// Host and port to connect to; what a request says in its `Host` header is another matter.
-    authority: String,
+    address: Address,
+    /// If it is behind TLS.
+    tls: Option<Tls>,
 }
 
 /// What a handshake led to.
@@ -38,15 +44,21 @@ pub enum Opening {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Not an address of the form `ws://host:port` or `http://host:port`.
-    #[error("{0} is no address of a server: ws://host:port or http://host:port is needed")]
-    Address(String),
+    /// Not the address of a server.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// There is no way to check its certificate.
+    #[error(transparent)]
+    Authorities(#[from] AuthoritiesError),
     /// The request cannot be written down, such as a header with a line break.
     #[error("no valid request: {0}")]
     Request(#[from] hyper::http::Error),
     /// The connection failed.
     #[error("connection failed: {0}")]
     Io(#[from] io::Error),
+    /// The connection is there, but nobody who can be trusted at its other end.
+    #[error("TLS failed: {0}{advice}", advice = advice(.0))]
+    Tls(#[source] io::Error),
     /// The server did not answer in HTTP.
     #[error("no valid answer: {0}")]
     Http(#[from] hyper::Error),
@@ -56,30 +68,53 @@ pub enum ClientError {
 }
 
 impl Endpoint {
-    /// Takes `ws://host:port` or `http://host:port`, with nothing but a slash after it.
+    /// Takes the address of a server, and trusts the authorities of the operating system if it is behind TLS.
     ///
     /// # Errors
     ///
-    /// [`ClientError::Address`].
+    /// [`ClientError::Address`], [`ClientError::Authorities`].
     pub fn parse(url: &str) -> Result<Self, ClientError> {
-        let authority = ["ws://", "http://"]
-            .iter()
-            .find_map(|scheme| url.strip_prefix(scheme));
-        let authority = authority.map(|rest| rest.strip_suffix('/').unwrap_or(rest));
-        match authority {
-            Some(authority) if authority.contains(':') && !authority.contains(['/', '?', '@']) => Ok(Self {
-                authority: authority.to_owned(),
-            }),
-            _ => Err(ClientError::Address(url.to_owned())),
+        Ok(Self::new(url.parse()?, None)?)
+    }
+
+    /// A server at an address. Behind TLS, the authorities of the operating system are trusted, and those of a file in PEM.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthoritiesError`]; none for an address in the clear.
+    pub fn new(address: Address, authorities: Option<&Path>) -> Result<Self, AuthoritiesError> {
+        let tls = match address.secure {
+            true => Some(Tls::new(&address, authorities)?),
+            false => None,
+        };
+        Ok(Self { address, tls })
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Host, and port if it was given: what the `Host` header says.
+    pub fn authority(&self) -> &str {
+        self.address.authority()
+    }
+
+    /// Connects, and checks the server's certificate if it is behind TLS.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Io`], [`ClientError::Tls`].
+    pub async fn connect(&self) -> Result<Stream, ClientError> {
+        let stream = TcpStream::connect((self.address.host.as_str(), self.address.port)).await?;
+        stream.set_nodelay(true)?;
+        match &self.tls {
+            None => Ok(Stream::Plain(stream)),
+            Some(tls) => tls.connect(stream).await.map_err(ClientError::Tls),
         }
     }
 
-    /// Host and port.
-    pub fn authority(&self) -> &str {
-        &self.authority
-    }
-
-    /// Opens a WebSocket at `target`, which is path and query as they are sent.
+    /// Opens a WebSocket at `target`, which is path and query.
     ///
     /// # Errors
     ///
@@ -90,7 +125,7 @@ impl Endpoint {
         target: &str,
         headers: &[(String, String)],
     ) -> Result<Opening, ClientError> {
-        let request = hyper::Request::get(target)
+        let request = hyper::Request::get(self.address.path(target))
             .header(HOST, host)
             .header(CONNECTION, "Upgrade")
             .header(UPGRADE, "websocket")
@@ -116,7 +151,7 @@ impl Endpoint {
         }
         let upgraded = upgrade::on(&mut response).await?;
         let parts = upgraded
-            .downcast::<TokioIo<TcpStream>>()
+            .downcast::<TokioIo<Stream>>()
             .map_err(|_| ())
             .expect("the connection was made of this type above");
         Ok(Opening::Open(Connection::new(
@@ -131,7 +166,7 @@ impl Endpoint {
     ///
     /// [`ClientError`]; a status of any kind is none.
     pub async fn call(&self, request: &Request) -> Result<Answer, ClientError> {
-        let request = request.to_hyper()?;
+        let request = request.to_hyper(&self.address)?;
         let io = TokioIo::new(self.connect().await?);
         let (mut sender, exchange) = hyper::client::conn::http1::handshake(io).await?;
         let exchange = tokio::spawn(exchange);
@@ -139,11 +174,11 @@ impl Endpoint {
         exchange.abort();
         answer
     }
+}
 
-    async fn connect(&self) -> Result<TcpStream, ClientError> {
-        let stream = TcpStream::connect(&self.authority).await?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Endpoint").field(&self.address).finish()
     }
 }
 
@@ -161,20 +196,5 @@ impl Answer {
             headers: headers.collect(),
             body: body.collect().await?.to_bytes(),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_a_host_and_a_port_in_the_clear() {
-        for url in ["ws://127.0.0.1:4000", "http://localhost:80/", "ws://[::1]:1"] {
-            assert!(Endpoint::parse(url).is_ok(), "{url}");
-        }
-        for url in ["wss://a:1", "ws://a", "a:1", "ws://a:1/path", "ws://user@a:1", ""] {
-            assert!(Endpoint::parse(url).is_err(), "{url}");
-        }
     }
 }

@@ -5,6 +5,8 @@ use http_body_util::Full;
 use hyper::header::{CONNECTION, HOST};
 use hyper::http::request::Builder;
 
+use crate::address::Address;
+
 /// A request. It is sent with `connection: close`, and with `content-length` if there is a body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
@@ -32,10 +34,13 @@ pub struct Answer {
 }
 
 impl Request {
-    pub(crate) fn to_hyper(&self) -> Result<hyper::Request<Full<Bytes>>, hyper::http::Error> {
+    pub(crate) fn to_hyper(
+        &self,
+        address: &Address,
+    ) -> Result<hyper::Request<Full<Bytes>>, hyper::http::Error> {
         let request = hyper::Request::builder()
             .method(self.method.as_bytes())
-            .uri(&self.target)
+            .uri(address.path(&self.target))
             .header(HOST, &self.host)
             .header(CONNECTION, "close");
         with_headers(request, &self.headers).body(Full::new(self.body.clone()))

@@ -107,6 +107,45 @@ async fn a_handshake_says_what_it_was_told_to_say() {
 }
 
 #[tokio::test]
+async fn paths_go_below_the_prefix_of_a_server() {
+    let (listener, _) = listen().await;
+    let address = listener.local_addr().expect("a bound socket has an address");
+    let endpoint = Endpoint::parse(&format!("http://{address}/some/prefix/")).expect("an address");
+    let client = endpoint.open("h", "/socket/websocket?vsn=2.0.0", &[]);
+    let server = async {
+        let (head, mut stream) = accept(&listener).await;
+        stream.write_all(SWITCH.as_bytes()).await.unwrap();
+        head
+    };
+    let (opening, head) = tokio::join!(client, server);
+    assert!(matches!(opening.unwrap(), Opening::Open(_)));
+    assert!(
+        head.starts_with("get /some/prefix/websocket?vsn=2.0.0 http/1.1\r\n"),
+        "{head}"
+    );
+    let request = Request {
+        method: "POST".to_owned(),
+        target: "/api/broadcast?a=b".to_owned(),
+        host: "h".to_owned(),
+        ..Request::default()
+    };
+    let server = async {
+        let (head, mut stream) = accept(&listener).await;
+        stream
+            .write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
+            .await
+            .unwrap();
+        head
+    };
+    let (answer, head) = tokio::join!(endpoint.call(&request), server);
+    assert_eq!(answer.unwrap().status, 202);
+    assert!(
+        head.starts_with("post /some/prefix/api/broadcast?a=b http/1.1\r\n"),
+        "{head}"
+    );
+}
+
+#[tokio::test]
 async fn a_refused_handshake_shows_its_answer() {
     let (listener, endpoint) = listen().await;
     let refuse = async {
