@@ -1,22 +1,16 @@
 // `roost record` between real clients and a gateway, and `roost replay` of what it wrote.
 
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { after, before, describe, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 
-import { within } from './support/deadline.mjs'
-import { Gateway, SECRET } from './support/gateway.mjs'
+import { Gateway } from './support/gateway.mjs'
 import { Inbox } from './support/inbox.mjs'
 import { CURRENT, LIBRARIES, listen, open, subscribe } from './support/libraries.mjs'
-import { bindToThisProcess } from './support/lifetime.mjs'
+import { record, replay } from './support/recorder.mjs'
 
-const BINARY = process.env.ROOST_BIN ?? fileURLToPath(new URL('../../target/debug/roost', import.meta.url))
 /** How often a recording has to replay. */
 const TIMES = 10
 
@@ -29,48 +23,6 @@ after(async () => {
   await gateway?.stop()
   await rm(folder, { recursive: true, force: true })
 })
-
-/** A recorder in front of the gateway; clients take it for one. */
-async function record(t, file, ...args) {
-  const upstream = `${gateway.webSocketUrl}/realtime/v1`
-  const child = bindToThisProcess(
-    spawn(BINARY, ['record', '--listen', '127.0.0.1:0', '--upstream', upstream, '--out', file, ...args], {
-      stdio: ['ignore', 'pipe', 'ignore']
-    })
-  )
-  t.after(() => child.kill('SIGKILL'))
-  const address = await within(
-    (async () => {
-      for await (const line of createInterface({ input: child.stdout })) {
-        const [, address] = line.match(/createClient\('http:\/\/([^']+)'/) ?? []
-        if (address) return address
-      }
-    })(),
-    () => 'roost record to listen'
-  )
-  return {
-    url: `http://${address}`,
-    webSocketUrl: `ws://${address}`,
-    anonKey: gateway.anonKey,
-    /** Ends the recording; resolves to what it wrote. */
-    stop: async () => {
-      const end = once(child, 'exit')
-      child.kill('SIGINT')
-      assert.deepEqual(await within(end, () => 'roost record to end'), [0, null])
-      return readFile(file, 'utf8')
-    }
-  }
-}
-
-/** Replays a file; resolves to the exit code and to what was printed. */
-async function replay(file) {
-  const args = ['replay', file, '--url', gateway.webSocketUrl, '--jwt-secret', SECRET]
-  const child = bindToThisProcess(spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'pipe'] }))
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', data => (output += data))
-  const [code] = await within(once(child, 'close'), () => `roost ${args.join(' ')}`)
-  return { code, output }
-}
 
 /** What two people do in a room: come, track, talk with and without a connection, renew a token, beat, go. */
 async function meet(t, library, gatewayOrRecorder) {
@@ -127,11 +79,11 @@ async function talkAtOnce(t, gatewayOrRecorder) {
 
 test('what several clients say at the same time replays as well', async t => {
   const file = join(folder, 'at-once.jsonl')
-  const recorder = await record(t, file)
+  const recorder = await record(t, gateway, file)
   await talkAtOnce(t, recorder)
   const text = await recorder.stop()
   for (let time = 1; time <= TIMES; time++) {
-    const { code, output } = await replay(file)
+    const { code, output } = await replay(gateway, file)
     assert.equal(code, 0, `replay ${time}: ${output}\n${text}`)
   }
 })
@@ -140,20 +92,20 @@ for (const library of LIBRARIES) {
   describe(library.name, () => {
     test('a recorded session replays ten times out of ten, and a byte that is changed shows', async t => {
       const file = join(folder, `${library.name.replaceAll(/[^a-z0-9]+/g, '-')}.jsonl`)
-      const recorder = await record(t, file, '--redact', '$..email')
+      const recorder = await record(t, gateway, file, '--redact', '$..email')
       await meet(t, library, recorder)
       const text = await recorder.stop()
       assert.ok(!text.includes(gateway.anonKey) && !text.includes('eyJ') && !text.includes('ann@example.com'), text)
       assert.ok(text.includes('"presence_diff"') && text.includes('"heartbeat"'), text)
 
       for (let time = 1; time <= TIMES; time++) {
-        const { code, output } = await replay(file)
+        const { code, output } = await replay(gateway, file)
         assert.equal(code, 0, `replay ${time}: ${output}\n${text}`)
       }
 
       const heard = text.split('\n').find(line => /^\{"recv".*hello/.test(line))
       await writeFile(file, text.replace(heard, heard.replace('hello', 'hellp')))
-      const { code, output } = await replay(file)
+      const { code, output } = await replay(gateway, file)
       assert.equal(code, 1, output)
       const line = text.split('\n').indexOf(heard) + 1
       for (const told of [`:${line}`, 'payload.text', '"hellp"', '"hello"']) {

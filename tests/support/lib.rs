@@ -4,4 +4,5 @@ pub mod frames;
 pub mod gateway;
 pub mod peer;
 pub mod stage;
+pub mod tls;
 pub mod world;

@@ -43,7 +43,7 @@ const RINGS: &[(&str, &[&str])] = &[
     ("transcript", &[]),
     ("replayer", &["auth", "client", "transcript"]),
     ("scripted", &["websocket", "phoenix-wire", "transcript"]),
-    ("recorder", &["websocket", "transcript"]),
+    ("recorder", &["websocket", "client", "transcript"]),
     (
         "loadgen",
         &[
@@ -60,6 +60,7 @@ const RINGS: &[(&str, &[&str])] = &[
         "roost",
         &[
             "auth",
+            "client",
             "database",
             "gateway",
             "pgcluster",

@@ -1,7 +1,8 @@
 //! Which step a frame of the server answers or follows from.
 //!
 //! A reply names what it replies to. A broadcast is what somebody sent; a presence that comes is what somebody tracked, one
-//! that goes belongs to somebody who went. Where the cause is not known, such as with changes of tables, there is none.
+//! that goes belongs to somebody who went. Where the cause is not known, there is none. A change of a
+//! table is the cause of all messages that tell of it.
 //!
 //! Contents are remembered as digests, in which members have no order. Invariant: no more than [`RECENT_MAX`] causes are
 //! remembered.
@@ -43,6 +44,8 @@ struct Cause {
     heard: HashSet<u64>,
     /// Connections that a state has told of it.
     told: HashSet<u64>,
+    /// Channels that have heard of it, of a change of a table.
+    listeners: HashSet<(u64, String)>,
 }
 
 #[derive(Debug)]
@@ -53,6 +56,8 @@ enum Kind {
     Track(u64),
     /// Presences went: their topics and digests.
     Gone(Vec<(String, u64)>),
+    /// A table changed.
+    Changed(u64),
     Other,
 }
 
@@ -128,6 +133,29 @@ impl Causes {
     pub(crate) fn called(&mut self, step: u64, topic: &str, event: &str, payload: &Value) {
         let digest = of_broadcast(event, payload);
         self.remember(step, None, sub_topic(topic), None, Kind::Broadcast(vec![digest]));
+    }
+
+    /// A table changed, of which a connection has heard at this place.
+    pub(crate) fn changed(&mut self, step: u64, connection: u64, change: &Change<'_>) {
+        let digest = change.digest();
+        self.remember(step, None, "", None, Kind::Changed(digest));
+        self.of_change(connection, change);
+    }
+
+    /// Where a change of a table belongs that other connections have heard of, or another channel of this one.
+    pub(crate) fn of_change(&mut self, connection: u64, change: &Change<'_>) -> Option<Belonging> {
+        let digest = change.digest();
+        let listener = (connection, change.topic.to_owned());
+        let mut causes = self.recent.iter_mut();
+        let cause = causes.find(|cause| match cause.kind {
+            Kind::Changed(known) => known == digest && !cause.listeners.contains(&listener),
+            _ => false,
+        })?;
+        cause.listeners.insert(listener);
+        Some(Belonging {
+            step: cause.step,
+            ..Belonging::default()
+        })
     }
 
     /// A connection ended from the side of the client.
@@ -292,7 +320,36 @@ impl Causes {
             kind,
             heard: HashSet::new(),
             told: HashSet::new(),
+            listeners: HashSet::new(),
         });
+    }
+}
+
+/// A message that tells of a change of a table.
+pub(crate) struct Change<'a> {
+    topic: &'a str,
+    data: &'a Value,
+}
+
+/// What a message tells, if that is what it is.
+pub(crate) fn change_of(message: &Value) -> Option<Change<'_>> {
+    let parts = Parts::of(message)?;
+    (parts.event == "postgres_changes").then_some(Change {
+        topic: parts.topic,
+        data: parts.inner("data")?,
+    })
+}
+
+impl Change<'_> {
+    /// Of what is the same for all who hear of it: others may see other columns, but not of a key.
+    fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for name in ["schema", "table", "type", "commit_timestamp", "old_record"] {
+            self.data.get(name).map(digest).hash(&mut hasher);
+        }
+        let key = self.data.get("record").and_then(|record| record.get("id"));
+        key.map(digest).hash(&mut hasher);
+        hasher.finish()
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::file::RecordFile;
-use crate::scribe::{Event, Scribe};
+use crate::scribe::{Event, Recorded, Scribe};
 
 /// Bytes that wait to be recorded. A single message that is longer waits alone.
 const BYTES_MAX: u32 = 32 << 20;
@@ -39,7 +39,7 @@ struct Entry {
 
 /// What ends a recording.
 pub(crate) struct Ending {
-    thread: JoinHandle<io::Result<Vec<String>>>,
+    thread: JoinHandle<io::Result<Recorded>>,
     /// Is there when the thread has given up.
     pub(crate) failed: oneshot::Receiver<()>,
 }
@@ -85,8 +85,8 @@ impl Journal {
 }
 
 impl Ending {
-    /// Waits for the last line, after every journal was dropped; the names of the keys a replay has to be given.
-    pub(crate) fn wait(self) -> io::Result<Vec<String>> {
+    /// Waits for the last line, after every journal was dropped.
+    pub(crate) fn wait(self) -> io::Result<Recorded> {
         match self.thread.join() {
             Ok(outcome) => outcome,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -99,7 +99,7 @@ fn write(
     mut file: RecordFile,
     told: &Receiver<Entry>,
     start: Instant,
-) -> io::Result<Vec<String>> {
+) -> io::Result<Recorded> {
     loop {
         let next = if scribe.is_idle() {
             told.recv().map_err(|_| RecvTimeoutError::Disconnected)
@@ -121,7 +121,7 @@ fn write(
             file.append(&lines)?;
         }
         if is_over {
-            return Ok(scribe.keys());
+            return Ok(scribe.recorded());
         }
     }
 }

@@ -18,6 +18,7 @@ mod cause;
 mod disguise;
 mod file;
 mod journal;
+mod pool;
 mod proxy;
 mod redaction;
 mod scribe;
@@ -30,4 +31,4 @@ mod window;
 
 pub use proxy::{Options, RecordError, Recorder};
 pub use redaction::{Redaction, RedactionError};
-pub use upstream::{TlsError, Upstream, UpstreamError};
+pub use scribe::Recorded;

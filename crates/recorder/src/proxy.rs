@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use client::Endpoint;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue,
     SEC_WEBSOCKET_EXTENSIONS, TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::service::service_fn;
@@ -26,11 +27,12 @@ use tokio::task::JoinSet;
 
 use crate::file::RecordFile;
 use crate::journal::{Ending, Journal};
+use crate::pool::{Pool, ProxyError};
 use crate::redaction::Redaction;
-use crate::scribe::{Answer, Event, Scribe};
+use crate::scribe::{Answer, Event, Recorded, Scribe};
 use crate::socket::carry;
-use crate::tee::{BODY_BYTES_MAX, Copy, Tee};
-use crate::upstream::{Dialer, Kind, TlsError, Upstream, Way};
+use crate::tee::{BODY_BYTES_MAX, Copy, Gathered, Tee, gather};
+use crate::upstream::{Kind, Way};
 
 /// Connections of clients at a time; others wait to be taken.
 const CONNECTIONS_MAX: usize = 4_096;
@@ -44,7 +46,7 @@ pub struct Options {
     /// Where clients connect.
     pub listen: SocketAddr,
     /// The server.
-    pub upstream: Upstream,
+    pub upstream: Endpoint,
     /// The file; it must not exist.
     pub out: PathBuf,
     /// Values that are personal.
@@ -63,9 +65,6 @@ pub enum RecordError {
     /// The file cannot be written.
     #[error("{0}: {1}")]
     File(PathBuf, io::Error),
-    /// There is no way to check the server's certificate.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
 }
 
 /// A proxy that records. Dropping it without running it leaves a file with nothing but its header.
@@ -78,7 +77,8 @@ pub struct Recorder {
 }
 
 struct Shared {
-    dialer: Dialer,
+    upstream: Endpoint,
+    pool: Pool,
     journal: Journal,
     /// Numbers for connections and calls.
     numbers: AtomicU64,
@@ -101,7 +101,6 @@ impl Recorder {
             out,
             redactions,
         } = options;
-        let dialer = Dialer::new(upstream)?;
         let listener = TcpListener::bind(listen)
             .await
             .map_err(|error| RecordError::Listen(listen, error))?;
@@ -111,7 +110,7 @@ impl Recorder {
         let name = out
             .file_stem()
             .map_or_else(|| "session".into(), |name| name.to_string_lossy().into_owned());
-        let scribe = Scribe::new(&name, dialer.upstream().authority(), redactions, unix_ms());
+        let scribe = Scribe::new(&name, upstream.authority(), redactions, unix_ms());
         let file = RecordFile::create(&out, scribe.header(0)).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => RecordError::Exists(out.clone()),
             _ => RecordError::File(out.clone(), error),
@@ -119,7 +118,8 @@ impl Recorder {
         let (journal, ending) =
             Journal::start(scribe, file).map_err(|error| RecordError::File(out.clone(), error))?;
         let shared = Shared {
-            dialer,
+            upstream,
+            pool: Pool::default(),
             journal,
             numbers: AtomicU64::new(0),
         };
@@ -137,13 +137,12 @@ impl Recorder {
         self.address
     }
 
-    /// Records until told to stop; then takes the frames that are under way and ends the file. The result are the names
-    /// of the keys that a replay has to be given.
+    /// Records until told to stop; then takes the frames that are under way and ends the file.
     ///
     /// # Errors
     ///
     /// The file cannot be written.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<Vec<String>, RecordError> {
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<Recorded, RecordError> {
         let Self {
             listener,
             out,
@@ -220,10 +219,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>, stop: watch::Receiver<boo
 }
 
 async fn answer(request: Request<Incoming>, shared: &Arc<Shared>, agreed: &Agreed) -> Reply {
-    let way = shared
-        .dialer
-        .upstream()
-        .way(request.method(), request.uri().path());
+    let way = Way::of(shared.upstream.address(), request.method(), request.uri().path());
     let answered = match &way.kind {
         Kind::Socket if request.headers().contains_key(UPGRADE) => open(request, way, shared, agreed).await,
         Kind::Broadcast(path) => {
@@ -235,7 +231,7 @@ async fn answer(request: Request<Incoming>, shared: &Arc<Shared>, agreed: &Agree
             .map(|response| response.map(BodyExt::boxed)),
     };
     answered.unwrap_or_else(|error| {
-        let upstream = shared.dialer.upstream().authority();
+        let upstream = shared.upstream.authority();
         tracing::warn!("{upstream} did not answer: {error}");
         let text = format!("roost record: {upstream} did not answer: {error}\n");
         let mut response = Response::new(whole(text.into()));
@@ -292,15 +288,19 @@ async fn broadcast(
         Some(query) => format!("{path}?{query}"),
         None => path,
     };
-    let length = request.headers().get(CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-    if length.is_some_and(|length: usize| length > BODY_BYTES_MAX) {
-        tracing::warn!("a broadcast of more than {BODY_BYTES_MAX} bytes passes and is not recorded");
-        return Ok(pass(request, &way, shared).await?.map(BodyExt::boxed));
-    }
     let headers = recorded(request.headers());
     let (head, body) = request.into_parts();
-    let body = Limited::new(body, BODY_BYTES_MAX).collect().await?.to_bytes();
+    let body = match gather(body).await? {
+        Gathered::Whole(body) => body,
+        Gathered::TooLong(body) => {
+            tracing::warn!(
+                path = target,
+                "a broadcast of more than {BODY_BYTES_MAX} bytes passes and is left out of the recording"
+            );
+            let response = forward(Request::from_parts(head, body), &way, shared, false).await?;
+            return Ok(response.map(BodyExt::boxed));
+        }
+    };
     // All of it is told before any of it passes: whoever hears the broadcast hears it later.
     let request = Box::new(crate::scribe::Request {
         target,
@@ -343,7 +343,7 @@ async fn pass(
     forward(request, way, shared, false).await
 }
 
-/// Sends a request on, on a connection of its own.
+/// Sends a request on; for an upgrade, on a connection of its own.
 async fn forward<B>(
     request: Request<B>,
     way: &Way,
@@ -351,8 +351,8 @@ async fn forward<B>(
     is_upgrade: bool,
 ) -> Result<Response<Incoming>, ProxyError>
 where
-    B: hyper::body::Body<Data = Bytes> + Send + 'static,
-    B::Error: std::error::Error + Send + Sync,
+    B: hyper::body::Body<Data = Bytes> + Send + Sync + 'static,
+    B::Error: Into<ProxyError>,
 {
     let (mut head, body) = request.into_parts();
     let target = match head.uri.query() {
@@ -361,7 +361,7 @@ where
     };
     head.uri = target.parse()?;
     head.headers
-        .insert(HOST, HeaderValue::from_str(shared.dialer.upstream().authority())?);
+        .insert(HOST, HeaderValue::from_str(shared.upstream.authority())?);
     // Nobody could read along in compressed frames or answers.
     head.headers.remove(SEC_WEBSOCKET_EXTENSIONS);
     if way.kind != Kind::Other {
@@ -372,11 +372,16 @@ where
             head.headers.remove(name);
         }
     }
-    let stream = TokioIo::new(shared.dialer.connect().await?);
-    let (mut sender, exchange) = hyper::client::conn::http1::handshake(stream).await?;
-    // Ends with the answer, or is taken over by the upgrade.
-    tokio::spawn(exchange.with_upgrades());
-    let mut response = sender.send_request(Request::from_parts(head, body)).await?;
+    let request = Request::from_parts(head, body.map_err(Into::into).boxed());
+    let mut response = if is_upgrade {
+        let stream = TokioIo::new(shared.upstream.connect().await?);
+        let (mut sender, exchange) = hyper::client::conn::http1::handshake(stream).await?;
+        // Ends with the answer, or is taken over by the upgrade.
+        tokio::spawn(exchange.with_upgrades());
+        sender.send_request(request).await?
+    } else {
+        shared.pool.send(&shared.upstream, request).await?
+    };
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         for name in HOP_BY_HOP {
             response.headers_mut().remove(name);
@@ -384,9 +389,6 @@ where
     }
     Ok(response)
 }
-
-/// Why there is no answer.
-type ProxyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The headers a server looks at: keys, content type, and those that policies may see.
 fn recorded(headers: &HeaderMap) -> Vec<(String, String)> {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use transcript::binary::{BinaryMessage, Encoding};
 use transcript::{Value, bytes_of_view, view};
 
-use crate::cause::Causes;
+use crate::cause::{Belonging, Causes, Change, change_of};
 use crate::disguise::{Disguise, Origin};
 use crate::redaction::Redaction;
 use crate::secrets::blot;
@@ -89,6 +89,15 @@ impl Message {
     }
 }
 
+/// What a replay needs beside the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// Names of the keys that it has to be given.
+    pub keys: Vec<String>,
+    /// Changes of tables: what changed them is not in the file.
+    pub changes: usize,
+}
+
 /// Turns what happens into lines.
 #[derive(Debug)]
 pub(crate) struct Scribe {
@@ -104,6 +113,8 @@ pub(crate) struct Scribe {
     versions: Vec<String>,
     causes: Causes,
     window: Window,
+    /// Changes of tables, each once however many heard of it.
+    changes: usize,
 }
 
 #[derive(Debug)]
@@ -127,6 +138,7 @@ impl Scribe {
             versions: Vec::new(),
             causes: Causes::default(),
             window: Window::default(),
+            changes: 0,
         }
     }
 
@@ -162,9 +174,12 @@ impl Scribe {
         object(members).to_string()
     }
 
-    /// Names of the keys that a replay has to be given.
-    pub(crate) fn keys(&self) -> Vec<String> {
-        self.disguise.secrets().keys().map(str::to_owned).collect()
+    /// What a replay needs beside the file.
+    pub(crate) fn recorded(&self) -> Recorded {
+        Recorded {
+            keys: self.disguise.secrets().keys().map(str::to_owned).collect(),
+            changes: self.changes,
+        }
     }
 
     /// Whether everything that was heard is written.
@@ -387,7 +402,10 @@ impl Scribe {
                     return;
                 };
                 let said = self.disguise.message(Origin::Server, &message, unix_ms);
-                let cause = self.causes.of(connection, &message);
+                let cause = match change_of(&message) {
+                    Some(change) => Some(self.changed(at_ms, connection, &change)),
+                    None => self.causes.of(connection, &message),
+                };
                 (stream_of(&message), cause, ("text".to_owned(), said))
             }
             Message::Binary(bytes) => match view(bytes) {
@@ -428,6 +446,20 @@ impl Scribe {
         } else {
             self.window.received(heard);
         }
+    }
+
+    /// Something changed a table. Whoever is the first to hear of it tells that it happened, and where in the file a
+    /// statement may have to stand.
+    fn changed(&mut self, at_ms: u64, connection: u64, change: &Change<'_>) -> Belonging {
+        self.causes.of_change(connection, change).unwrap_or_else(|| {
+            self.changes += 1;
+            let step = self.window.mark(at_ms);
+            self.causes.changed(step, connection, change);
+            Belonging {
+                step,
+                ..Belonging::default()
+            }
+        })
     }
 
     fn ended(&mut self, at_ms: u64, connection: u64, origin: Origin) {

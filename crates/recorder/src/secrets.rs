@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use transcript::{Number, Value};
+use transcript::{Number, Token, Value};
 
 /// Secrets that get a name of their own; more of them share one.
 pub(crate) const SECRETS_MAX: usize = 10_000;
@@ -70,8 +70,7 @@ impl Secrets {
             .find(|kind| key.starts_with(**kind))
             .map_or("key", |kind| kind.trim_end_matches('_'));
         self.add(key, base, |name| {
-            let raw = format!("insert {name} here");
-            Value::Object(vec![("raw".to_owned(), Value::String(raw))])
+            Value::Object(vec![("raw".to_owned(), Value::String(Token::blank(name)))])
         })
     }
 

@@ -61,7 +61,8 @@ async fn pump(
             Ok(0) | Err(_) => break,
         };
         tap.see(bytes).await;
-        if writer.write_all(bytes).await.is_err() {
+        // Through TLS, what was written may still be waiting to be encrypted or sent.
+        if writer.write_all(bytes).await.is_err() || writer.flush().await.is_err() {
             // Its own reader has seen the end, or will.
             return;
         }

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 /// Bytes of a body that is recorded; a longer one passes and is not.
@@ -89,5 +90,70 @@ impl<F: FnOnce(Copy) + Unpin> Body for Tee<F> {
 impl<F: FnOnce(Copy)> Drop for Tee<F> {
     fn drop(&mut self) {
         self.report();
+    }
+}
+
+/// A body of a request, as far as it was read before it is passed on.
+pub(crate) enum Gathered {
+    /// All of it.
+    Whole(Bytes),
+    /// More than is recorded.
+    TooLong(Resumed),
+}
+
+/// A body whose beginning has been read.
+pub(crate) struct Resumed {
+    read: Option<Bytes>,
+    rest: Incoming,
+}
+
+/// Reads a body to its end, or until it is too long.
+pub(crate) async fn gather(mut body: Incoming) -> Result<Gathered, hyper::Error> {
+    let mut read = Vec::new();
+    let is_announced = body.size_hint().lower() > BODY_BYTES_MAX as u64;
+    while !is_announced && read.len() <= BODY_BYTES_MAX {
+        match body.frame().await {
+            None => return Ok(Gathered::Whole(read.into())),
+            Some(frame) => {
+                if let Some(data) = frame?.data_ref() {
+                    read.extend_from_slice(data);
+                }
+            }
+        }
+    }
+    Ok(Gathered::TooLong(Resumed {
+        read: Some(read.into()).filter(|read: &Bytes| !read.is_empty()),
+        rest: body,
+    }))
+}
+
+impl Body for Resumed {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = self.get_mut();
+        match this.read.take() {
+            Some(read) => Poll::Ready(Some(Ok(Frame::data(read)))),
+            None => Pin::new(&mut this.rest).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.read.is_none() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let read = self.read.as_ref().map_or(0, Bytes::len) as u64;
+        let rest = self.rest.size_hint();
+        let mut hint = SizeHint::new();
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper + read);
+        }
+        hint.set_lower(rest.lower() + read);
+        hint
     }
 }

@@ -103,6 +103,8 @@ struct Pending {
 enum Step {
     /// Frames came and no step is known that they follow from.
     None,
+    /// Something happened that no client did.
+    Mark,
     Done(Members),
     Close(String, Members),
     Call(u64, Members),
@@ -216,6 +218,13 @@ impl Window {
         }
     }
 
+    /// Something happened that no client did: what follows from it stands here. The number of the place.
+    pub(crate) fn mark(&mut self, at_ms: u64) -> u64 {
+        let number = self.next;
+        self.push(at_ms, None, 0, Step::Mark);
+        number
+    }
+
     /// A frame was under way when the client closed. If nothing is known that it follows from, it may or may not come before
     /// the close, and is forgotten if that is written.
     pub(crate) fn received_late(&mut self, heard: Heard) {
@@ -256,7 +265,7 @@ impl Window {
             let is_quiet = now_ms.saturating_sub(pending.last_ms) >= QUIET_MS || age_ms >= COLLECT_MS_MAX;
             match &pending.step {
                 Step::None => !is_last || is_quiet,
-                Step::Done(_) => age_ms >= SETTLE_MS && (!is_last || is_quiet),
+                Step::Mark | Step::Done(_) => age_ms >= SETTLE_MS && (!is_last || is_quiet),
                 Step::Close(..) => age_ms >= CLOSE_MS_MAX,
                 Step::Call(..) => age_ms >= CALL_MS_MAX,
             }
@@ -332,7 +341,7 @@ impl Window {
             self.bytes = self.bytes.saturating_sub(pending.bytes);
             pending.before.into_iter().for_each(|group| self.group(group));
             match pending.step {
-                Step::None => {}
+                Step::None | Step::Mark => {}
                 Step::Done(step) | Step::Close(_, step) => self.line(pending.at_ms, step),
                 // It will be written where its answer comes.
                 Step::Call(call, step) => {

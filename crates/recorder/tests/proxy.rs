@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use recorder::{Options, Recorder};
+use client::Endpoint;
+use recorder::{Options, Recorded, Recorder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -24,7 +25,7 @@ struct Proxy {
     address: SocketAddr,
     upstream: TcpListener,
     stop: Option<oneshot::Sender<()>>,
-    running: JoinHandle<Vec<String>>,
+    running: JoinHandle<Recorded>,
     folder: PathBuf,
 }
 
@@ -38,7 +39,7 @@ impl Proxy {
         let url = format!("ws://{}{path}", upstream.local_addr().unwrap());
         let recorder = Recorder::bind(Options {
             listen: "127.0.0.1:0".parse().unwrap(),
-            upstream: url.parse().unwrap(),
+            upstream: Endpoint::parse(&url).unwrap(),
             out: folder.join("s.jsonl"),
             redactions: vec![],
         })
@@ -224,7 +225,7 @@ async fn a_broadcast_over_http_is_kept_and_other_requests_are_not() {
 
     let request = "GET /auth/v1/user?a=b HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\n\r\n";
     client.write_all(request.as_bytes()).await.unwrap();
-    let (mut server, _) = timeout(LIMIT, proxy.upstream.accept()).await.unwrap().unwrap();
+    // On the connection that is there already.
     let head = head_of(&mut server).await;
     assert!(
         head.starts_with("get /auth/v1/user?a=b http/1.1\r\n") && head.contains("gzip"),
@@ -250,6 +251,37 @@ async fn a_broadcast_over_http_is_kept_and_other_requests_are_not() {
 }
 
 #[tokio::test]
+async fn a_body_without_end_passes_and_is_left_out() {
+    let proxy = Proxy::start("/socket").await;
+    let request = "POST /api/broadcast HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let mut client = TcpStream::connect(proxy.address).await.unwrap();
+    client.write_all(request.as_bytes()).await.unwrap();
+    let chunk = [b"100000\r\n", vec![b'x'; 0x10_0000].as_slice(), b"\r\n"].concat();
+    let sending = tokio::spawn(async move {
+        for _ in 0..12 {
+            client.write_all(&chunk).await.unwrap();
+        }
+        client.write_all(b"0\r\n\r\n").await.unwrap();
+        client
+    });
+    let (mut server, _) = timeout(LIMIT, proxy.upstream.accept()).await.unwrap().unwrap();
+    head_of(&mut server).await;
+    let (mut body, mut buffer) = (Vec::new(), vec![0; 1 << 20]);
+    while !body.ends_with(b"\r\n0\r\n\r\n") {
+        let bytes = timeout(LIMIT, server.read(&mut buffer)).await.unwrap().unwrap();
+        body.extend_from_slice(&buffer[..bytes]);
+    }
+    assert_eq!(body.iter().filter(|byte| **byte == b'x').count(), 12 << 20);
+    server
+        .write_all(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n")
+        .await
+        .unwrap();
+    let mut client = timeout(LIMIT, sending).await.unwrap().unwrap();
+    assert!(head_of(&mut client).await.starts_with("http/1.1 413"));
+    assert_eq!(proxy.end().await.steps.len(), 0);
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_there_is_named() {
     let Proxy {
         address,
@@ -272,7 +304,7 @@ async fn a_server_that_is_not_there_is_named() {
         .unwrap();
     assert!(text.contains(&gone), "{text}");
     drop(stop);
-    assert!(running.await.unwrap().is_empty());
+    assert_eq!(running.await.unwrap(), Recorded::default());
     assert_eq!(read(&folder.join("s.jsonl")).steps.len(), 0);
     std::fs::remove_dir_all(folder).unwrap();
 }

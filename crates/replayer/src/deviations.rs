@@ -169,6 +169,7 @@ transcripts = ["whole", "line:7"]
             problem: String::new(),
             mismatch: None,
             contrast: Vec::new(),
+            advice: None,
             conversation: Conversation::default(),
         };
         outcome(name, Verdict::Failed(Box::new(failure)))

@@ -3,8 +3,10 @@
 //! [`load`] finds the files, [`replay`] walks them against a [`Target`] and tells for each what came of it; [`Deviations`]
 //! then tells the differences that are meant from those that are not, and [`report`] writes it all down. How a replay
 //! goes, and the format (`protocol-spec/transcripts/FORMAT.md`), are the `transcript` crate's; the network is the `client`
-//! crate's. [`prepare_database`] applies the fixtures the recordings ran on. The command line is `roost replay`.
+//! crate's. [`prepare_database`] applies the fixtures the recordings ran on. [`with_sql`] writes the
+//! statements into a recording that its changes of tables need. The command line is `roost replay`.
 
+mod changes;
 mod database;
 mod deviations;
 mod fixtures;
@@ -17,6 +19,7 @@ mod statements;
 mod target;
 mod token;
 
+pub use changes::{WithSql, first_without_cause, with_sql};
 pub use deviations::{Deviation, Deviations, DeviationsError, Judgement};
 pub use fixtures::{PrepareError, prepare_database, prepare_databases, profile_settings};
 pub use outcome::{Outcome, Rewritten, Verdict};

@@ -6,29 +6,34 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use client::{Answer, ClientError, Connection, Opening, Received, Request};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use transcript::{
-    Action, Arrived, Conversation, Edits, Environment, Event, Failure, Frame, HttpAnswer, HttpRequest,
-    Moment, Replay, Settings, Task, Transcript, view,
+    Action, Arrived, Conversation, Environment, Event, Failure, Frame, HttpAnswer, HttpRequest, Moment,
+    Replay, Secrets, Settings, Task, Token, Transcript, view,
 };
 
+use crate::changes::advice;
 use crate::database::Database;
-use crate::outcome::Verdict;
+use crate::outcome::{Rewritten, Verdict};
 use crate::target::{Target, Tenant};
 use crate::token::{KeyRing, SignError};
 
-/// Replays a transcript on a tenant. Edits are empty unless the settings ask for them.
+/// Replays a transcript on a tenant. Nothing is rewritten unless the settings ask for it.
 pub(crate) async fn run(
     transcript: &Transcript,
     tenant: &Tenant,
     target: &Target,
     keys: &KeyRing,
     settings: Settings,
-) -> (Verdict, Edits) {
-    let left_out = |reason: String| (Verdict::LeftOut(reason), Edits::default());
+) -> (Verdict, Option<Rewritten>) {
     if needs_database(transcript) && tenant.database.is_none() {
-        return left_out(format!("tenant {} has no database to send SQL to", tenant.name));
+        let reason = format!("tenant {} has no database to send SQL to", tenant.name);
+        return (Verdict::LeftOut(reason), None);
     }
     let mut tokens = BTreeMap::new();
     for (name, token) in &transcript.header.jwt {
+        if let Some(given) = target.keys.get(name) {
+            tokens.insert(name.clone(), given.reveal().to_owned());
+            continue;
+        }
         let signed = keys.sign(
             token,
             &tenant.jwt_secret,
@@ -37,10 +42,11 @@ pub(crate) async fn run(
         );
         match signed {
             Ok(signed) => tokens.insert(name.clone(), signed),
-            Err(SignError::NoAdminSecret) => return left_out(SignError::NoAdminSecret.to_string()),
-            Err(error) => return unsigned(transcript, name, &error),
+            Err(error @ SignError::NoAdminSecret) => return (Verdict::LeftOut(error.to_string()), None),
+            Err(error) => return (unsigned(transcript, name, &error), None),
         };
     }
+    let secrets = secrets(transcript, tenant, target, &tokens);
     let environment = Environment {
         tenant: tenant.name.clone(),
         host: tenant.host.clone(),
@@ -67,9 +73,39 @@ pub(crate) async fn run(
         }
     }
     match replay.finish() {
-        Ok(edits) => (Verdict::Passed, edits),
-        Err(failure) => (Verdict::Failed(failure), Edits::default()),
+        Ok(edits) if edits.is_empty() => (Verdict::Passed, None),
+        Ok(edits) => {
+            let rewritten = Rewritten {
+                lines: edits.len(),
+                text: edits.concealed(&secrets).apply(transcript),
+            };
+            (Verdict::Passed, Some(rewritten))
+        }
+        Err(failure) => {
+            let failure = Failure {
+                advice: advice(transcript, failure.line),
+                ..*failure
+            };
+            (Verdict::Failed(Box::new(secrets.conceal_failure(failure))), None)
+        }
     }
+}
+
+/// What a report must not show, although a server may have said it.
+fn secrets(
+    transcript: &Transcript,
+    tenant: &Tenant,
+    target: &Target,
+    tokens: &BTreeMap<String, String>,
+) -> Secrets {
+    let is_in_the_file = |name: &str| {
+        let token = transcript.header.jwt.get(name);
+        !target.keys.contains_key(name) && matches!(token, Some(Token::Raw(_)))
+    };
+    let named = tokens.iter().filter(|(name, _)| !is_in_the_file(name));
+    let named = named.map(|(name, value)| (value.clone(), format!("${{jwt:{name}}}")));
+    let secret = tenant.jwt_secret.reveal().to_owned();
+    Secrets::new(named.chain([(secret, "${secret}".to_owned())]))
 }
 
 /// Milliseconds since the epoch.
@@ -78,7 +114,7 @@ fn unix_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn unsigned(transcript: &Transcript, name: &str, error: &SignError) -> (Verdict, Edits) {
+fn unsigned(transcript: &Transcript, name: &str, error: &SignError) -> Verdict {
     let failure = Failure {
         file: transcript.file.clone(),
         line: 1,
@@ -86,9 +122,10 @@ fn unsigned(transcript: &Transcript, name: &str, error: &SignError) -> (Verdict,
         problem: format!("token {name}: {error}"),
         mismatch: None,
         contrast: Vec::new(),
+        advice: None,
         conversation: Conversation::default(),
     };
-    (Verdict::Failed(Box::new(failure)), Edits::default())
+    Verdict::Failed(Box::new(failure))
 }
 
 fn needs_database(transcript: &Transcript) -> bool {

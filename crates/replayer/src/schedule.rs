@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use transcript::{Settings, Transcript};
 
 use crate::fixtures::KEYS;
-use crate::outcome::{Outcome, Rewritten, Verdict};
+use crate::outcome::{Outcome, Verdict};
 use crate::run::run;
 use crate::target::{Target, Tenant};
 use crate::token::KeyRing;
@@ -99,18 +99,9 @@ async fn run_chain(stage: Arc<Stage>, chain: Vec<Part>, outcomes: mpsc::Unbounde
     } in chain
     {
         let begun = Instant::now();
-        let mut rewritten = None;
-        let verdict = match tenant {
-            Ok(tenant) => {
-                let (verdict, edits) =
-                    run(&transcript, &tenant, &stage.target, &stage.keys, stage.settings).await;
-                rewritten = (!edits.is_empty()).then(|| Rewritten {
-                    text: edits.apply(&transcript),
-                    lines: edits.len(),
-                });
-                verdict
-            }
-            Err(reason) => Verdict::LeftOut(reason),
+        let (verdict, rewritten) = match tenant {
+            Ok(tenant) => run(&transcript, &tenant, &stage.target, &stage.keys, stage.settings).await,
+            Err(reason) => (Verdict::LeftOut(reason), None),
         };
         let took = begun.elapsed();
         let outcome = Outcome {
@@ -209,6 +200,7 @@ mod tests {
             endpoint: Endpoint::parse("ws://127.0.0.1:1").unwrap(),
             profiles: BTreeMap::from([("limits".to_owned(), tenants)]),
             admin_secret: None,
+            keys: BTreeMap::new(),
         }
     }
 

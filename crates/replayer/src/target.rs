@@ -7,7 +7,6 @@ use std::time::Duration;
 use auth::Secret;
 use client::{ClientError, Endpoint};
 use serde::Deserialize;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// A running server.
@@ -20,6 +19,8 @@ pub struct Target {
     pub profiles: BTreeMap<String, Vec<Tenant>>,
     /// Signs the tokens of the management interface.
     pub admin_secret: Option<Secret>,
+    /// Keys and tokens by their names in the headers of transcripts, instead of what the header says of them.
+    pub keys: BTreeMap<String, Secret>,
 }
 
 /// A tenant of the server.
@@ -39,15 +40,12 @@ pub struct Tenant {
 /// Why there is no target.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    /// The address.
-    #[error(transparent)]
-    Address(#[from] ClientError),
     /// Nobody is there.
-    #[error("{address} cannot be reached: {reason}; is the server running, and is --url its address?")]
+    #[error("{address} cannot be reached: {reason}")]
     Unreachable {
         /// Host and port.
         address: String,
-        /// Why.
+        /// Why, and what to look at.
         reason: String,
     },
     /// The tenants.
@@ -56,7 +54,7 @@ pub enum TargetError {
 }
 
 impl Target {
-    /// Takes the address of a server and a JSON text of this form, in which all but names and secrets may be missing:
+    /// Takes a server and a JSON text of this form, in which all but names and secrets may be missing:
     ///
     /// ```json
     /// {"admin_secret": "…",
@@ -66,49 +64,42 @@ impl Target {
     /// # Errors
     ///
     /// [`TargetError`]
-    pub fn parse(url: &str, tenants: &str) -> Result<Self, TargetError> {
+    pub fn parse(endpoint: Endpoint, tenants: &str) -> Result<Self, TargetError> {
         let file: File = serde_json::from_str(tenants)?;
         Ok(Self {
-            endpoint: Endpoint::parse(url)?,
+            endpoint,
             profiles: file.profiles,
             admin_secret: file.admin_secret.map(Secret::new),
+            keys: BTreeMap::new(),
         })
     }
 
     /// A server with one tenant, which has the settings of this profile.
-    ///
-    /// # Errors
-    ///
-    /// [`TargetError::Address`]
-    pub fn single(
-        url: &str,
-        profile: &str,
-        tenant: Tenant,
-        admin_secret: Option<Secret>,
-    ) -> Result<Self, TargetError> {
-        Ok(Self {
-            endpoint: Endpoint::parse(url)?,
+    pub fn single(endpoint: Endpoint, profile: &str, tenant: Tenant, admin_secret: Option<Secret>) -> Self {
+        Self {
+            endpoint,
             profiles: BTreeMap::from([(profile.to_owned(), vec![tenant])]),
             admin_secret,
-        })
+            keys: BTreeMap::new(),
+        }
     }
 
-    /// Looks whether anybody listens at the address.
+    /// Looks whether anybody listens at the address, and can be trusted.
     ///
     /// # Errors
     ///
     /// [`TargetError::Unreachable`]
     pub async fn reach(&self, patience: Duration) -> Result<(), TargetError> {
-        let address = self.endpoint.authority();
-        let unreachable = |reason: String| TargetError::Unreachable {
-            address: address.to_owned(),
-            reason,
+        let reason = match timeout(patience, self.endpoint.connect()).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error @ ClientError::Io(_))) => {
+                format!("{error}; is the server running, and is --url its address?")
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no connection within {patience:?}; is --url its address?"),
         };
-        match timeout(patience, TcpStream::connect(address)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(unreachable(error.to_string())),
-            Err(_) => Err(unreachable(format!("no connection within {patience:?}"))),
-        }
+        let address = self.endpoint.authority().to_owned();
+        Err(TargetError::Unreachable { address, reason })
     }
 }
 
@@ -164,11 +155,15 @@ impl From<TenantText> for Tenant {
 mod tests {
     use super::*;
 
+    fn endpoint() -> Endpoint {
+        Endpoint::parse("ws://127.0.0.1:1").unwrap()
+    }
+
     #[test]
     fn a_tenant_is_reached_under_its_name_unless_told_otherwise() {
         let text = r#"{"profiles":{"main":[{"name":"m","jwt_secret":"s"},
             {"name":"n","host":"h","jwt_secret":"s","database":"postgres://u:p@h/d"}]}}"#;
-        let target = Target::parse("ws://127.0.0.1:1", text).unwrap();
+        let target = Target::parse(endpoint(), text).unwrap();
         let hosts: Vec<&str> = target.profiles["main"]
             .iter()
             .map(|tenant| tenant.host.as_str())
@@ -181,13 +176,12 @@ mod tests {
     fn secrets_do_not_show() {
         let text = r#"{"admin_secret":"hush","profiles":{"main":[
             {"name":"n","jwt_secret":"hush","database":"postgres://u:hush@h/d"}]}}"#;
-        let target = Target::parse("ws://127.0.0.1:1", text).unwrap();
+        let target = Target::parse(endpoint(), text).unwrap();
         assert!(!format!("{target:?}").contains("hush"));
     }
 
     #[test]
     fn what_is_unknown_is_refused() {
-        assert!(Target::parse("ws://127.0.0.1:1", r#"{"profiles":{},"x":1}"#).is_err());
-        assert!(Target::parse("127.0.0.1:1", r#"{"profiles":{}}"#).is_err());
+        assert!(Target::parse(endpoint(), r#"{"profiles":{},"x":1}"#).is_err());
     }
 }

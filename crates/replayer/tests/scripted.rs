@@ -25,6 +25,7 @@ fn target(server: &Server, database: Option<String>) -> Target {
         endpoint: server.endpoint.clone(),
         profiles: BTreeMap::from([("main".to_owned(), vec![tenant])]),
         admin_secret: None,
+        keys: BTreeMap::new(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `roost`: the command line of the gateway.
 
 mod api_keys;
+mod authorities_args;
 mod changes_args;
 mod cli;
 mod dev;

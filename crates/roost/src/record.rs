@@ -6,8 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
-use recorder::{Options, Recorder, Redaction, Upstream};
+use client::Address;
+use recorder::{Options, Recorder, Redaction};
 
+use crate::authorities_args::AuthoritiesArgs;
 use crate::serve::stop_signal;
 
 #[derive(Debug, Args)]
@@ -22,7 +24,9 @@ pub(crate) struct RecordArgs {
     listen: SocketAddr,
     /// The server to record, as clients have it: `wss://project.example/realtime/v1`, `ws://127.0.0.1:4000/socket`.
     #[arg(long, env = "ROOST_RECORD_UPSTREAM", value_name = "URL")]
-    upstream: Upstream,
+    upstream: Address,
+    #[command(flatten)]
+    authorities: AuthoritiesArgs,
     /// The file to write; it must not exist.
     #[arg(long, env = "ROOST_RECORD_OUT", value_name = "FILE")]
     out: PathBuf,
@@ -46,10 +50,11 @@ pub(crate) fn run(args: RecordArgs) -> Result<(), Box<dyn Error>> {
 
 async fn record(args: RecordArgs) -> Result<(), Box<dyn Error>> {
     let shutdown = stop_signal()?;
+    let upstream = args.authorities.endpoint(&args.upstream)?;
     let (server, file) = (args.upstream.authority().to_owned(), args.out.clone());
     let recorder = Recorder::bind(Options {
         listen: args.listen,
-        upstream: args.upstream,
+        upstream,
         out: args.out,
         redactions: args.redact,
     })
@@ -57,11 +62,17 @@ async fn record(args: RecordArgs) -> Result<(), Box<dyn Error>> {
     let welcome = welcome(recorder.address(), &server, &file.display().to_string());
     // Nobody may be there to read it.
     let _ = writeln!(std::io::stdout(), "{welcome}");
-    let keys = recorder.run(shutdown).await?;
-    eprintln!("roost: {} is complete", file.display());
-    for key in keys {
+    let recorded = recorder.run(shutdown).await?;
+    let file = file.display();
+    eprintln!("roost: {file} is complete");
+    for key in recorded.keys {
+        eprintln!("roost: a key is not in it: a replay is given it by --key {key}=VALUE");
+    }
+    if recorded.changes > 0 {
         eprintln!(
-            "roost: a key is not in it: before a replay, put it into the header of the file, at jwt.{key}.raw"
+            "roost: changes of tables are in it ({}), and what changed them is not: `roost transcript fmt --sql {file}` \
+             writes statements into it that do the same in a replay",
+            recorded.changes
         );
     }
     Ok(())

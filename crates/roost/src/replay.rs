@@ -3,6 +3,7 @@
 //! The exit code is an answer: 0 if every transcript went as recorded or deviates as listed, 1 if not, 2 if nothing could
 //! be replayed. Results go to stdout in the form that was asked for, progress and mistakes to stderr.
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,11 +11,13 @@ use std::time::Duration;
 
 use auth::Secret;
 use clap::{Args, ValueEnum};
+use client::Address;
 use replayer::{
     CONCURRENCY, Deviations, Options, Outcome, Target, Tenant, load, prepare_databases, replay, report,
 };
-use transcript::{Pace, Settings, Transcript};
+use transcript::{Lack, Lacking, Pace, Settings, Transcript};
 
+use crate::authorities_args::AuthoritiesArgs;
 use crate::cli::milliseconds;
 use crate::environment::Environment;
 
@@ -23,9 +26,24 @@ pub(crate) struct ReplayArgs {
     /// Transcripts: files, folders, patterns with `*`, `?` and `**`.
     #[arg(value_name = "FILE", required = true)]
     files: Vec<String>,
-    /// The server: ws://host:port, in the clear.
+    /// The server, as clients have it: `ws://127.0.0.1:4000`, `wss://project.example/realtime/v1`. A path takes the place of
+    /// /socket before /websocket, and stands before /api.
     #[arg(long, env = "ROOST_REPLAY_URL", value_name = "URL")]
-    url: String,
+    url: Address,
+    #[command(flatten)]
+    authorities: AuthoritiesArgs,
+    /// A key or token that stands for `${jwt:NAME}` in the transcripts, instead of what their headers say: for keys that are
+    /// not in a file, and tokens of a server whose secret is not at hand. May be given several times; in the variable,
+    /// separated by commas.
+    #[arg(
+        long = "key",
+        env = "ROOST_REPLAY_KEYS",
+        hide_env_values = true,
+        value_delimiter = ',',
+        value_parser = named_key,
+        value_name = "NAME=VALUE"
+    )]
+    keys: Vec<(String, Secret)>,
     /// Secret that the server's tokens are signed with. Without it, API_JWT_SECRET; without that, only transcripts can be
     /// replayed that need no token signed.
     #[arg(long, env = "JWT_SECRET", hide_env_values = true, value_name = "SECRET")]
@@ -209,44 +227,94 @@ fn target(
     environment: &Environment,
     transcripts: &[Transcript],
 ) -> Result<Target, Vec<String>> {
-    if let Some(file) = &args.tenants {
-        let mut target = Target::parse(&args.url, &text_of(file)?).map_err(|error| one(&error))?;
-        for tenant in target.profiles.values_mut().flatten() {
-            tenant.database = tenant.database.take().or_else(|| args.database_url.clone());
-        }
-        return Ok(target);
-    }
+    let endpoint = args
+        .authorities
+        .endpoint(&args.url)
+        .map_err(|error| one(&error))?;
     let secret = args
         .jwt_secret
         .as_deref()
         .or_else(|| environment.get("API_JWT_SECRET"));
-    if secret.is_none() {
-        let unsigned = transcripts.iter().filter_map(|transcript| {
-            let (line, what) = transcript.needs_secret()?;
-            let file = &transcript.file;
-            Some(format!(
-                "{file}:{line}: {what} cannot be replaced without a key: give --jwt-secret (or JWT_SECRET)"
-            ))
-        });
-        let unsigned: Vec<String> = unsigned.collect();
-        if !unsigned.is_empty() {
-            return Err(unsigned);
+    check_keys(args, transcripts, secret.is_some() || args.tenants.is_some())?;
+    let mut target = if let Some(file) = &args.tenants {
+        let mut target = Target::parse(endpoint, &text_of(file)?)
+            .map_err(|error| vec![format!("{}: {error}", file.display())])?;
+        for tenant in target.profiles.values_mut().flatten() {
+            tenant.database = tenant.database.take().or_else(|| args.database_url.clone());
         }
+        target
+    } else {
+        let host = args.host.as_deref().unwrap_or(endpoint.authority());
+        let name = host.split(['.', ':']).next().unwrap_or_default();
+        let mut tenant = Tenant::new(
+            name,
+            Secret::new(secret.unwrap_or_default()),
+            args.database_url.clone(),
+        );
+        host.clone_into(&mut tenant.host);
+        let admin_secret = args.admin_secret.as_deref().map(Secret::new);
+        Target::single(endpoint, &args.profile, tenant, admin_secret)
+    };
+    target.keys = args.keys.iter().cloned().collect();
+    Ok(target)
+}
+
+/// Whether everything is there that stands for something else in the files, and is in one that is there.
+fn check_keys(args: &ReplayArgs, transcripts: &[Transcript], has_secret: bool) -> Result<(), Vec<String>> {
+    let is_given = |name: &str| args.keys.iter().any(|(given, _)| given == name);
+    let lacks = transcripts
+        .iter()
+        .flat_map(|transcript| transcript.lacks(is_given, has_secret));
+    let mut problems: Vec<String> = lacks.map(|lack| way_out(&lack)).collect();
+    let names: BTreeSet<&str> = transcripts
+        .iter()
+        .flat_map(|transcript| transcript.header.jwt.keys().map(String::as_str))
+        .collect();
+    for (name, _) in args
+        .keys
+        .iter()
+        .filter(|(name, _)| !names.contains(name.as_str()))
+    {
+        let names: Vec<&str> = names.iter().copied().collect();
+        let known = match names.as_slice() {
+            [] => "there are none".to_owned(),
+            names => format!("there are {}", names.join(", ")),
+        };
+        problems.push(format!(
+            "--key {name}=…: no transcript has a key or token of that name; {known}"
+        ));
     }
-    let authority = args
-        .url
-        .split_once("://")
-        .map_or(args.url.as_str(), |(_, rest)| rest);
-    let host = args.host.as_deref().unwrap_or(authority.trim_end_matches('/'));
-    let name = host.split(['.', ':']).next().unwrap_or_default();
-    let mut tenant = Tenant::new(
-        name,
-        Secret::new(secret.unwrap_or_default()),
-        args.database_url.clone(),
-    );
-    host.clone_into(&mut tenant.host);
-    let admin_secret = args.admin_secret.as_deref().map(Secret::new);
-    Target::single(&args.url, &args.profile, tenant, admin_secret).map_err(|error| one(&error))
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(problems)
+    }
+}
+
+/// What is lacking, and what to do.
+fn way_out(lack: &Lack) -> String {
+    let secret = "give --jwt-secret SECRET (or JWT_SECRET)";
+    match &lack.what {
+        Lacking::Key(name) => {
+            format!(
+                "{lack}: give --key {name}=VALUE (or ROOST_REPLAY_KEYS), or write it into the header, at jwt.{name}.raw"
+            )
+        }
+        Lacking::Signature(name) => {
+            format!("{lack}: {secret}, or the token itself with --key {name}=TOKEN (or ROOST_REPLAY_KEYS)")
+        }
+        Lacking::Secret => format!("{lack}: {secret}"),
+    }
+}
+
+/// A key with its name; the value is in no message.
+fn named_key(text: &str) -> Result<(String, Secret), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => {
+            Ok((name.to_owned(), Secret::new(value)))
+        }
+        _ => Err("NAME=VALUE is needed, as in sb_publishable=sb_publishable_…".to_owned()),
+    }
 }
 
 /// Writes what the files should say from now on, each beside the old one and then over it.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use replayer::load;
+use replayer::{first_without_cause, load, with_sql};
 use transcript::{Transcript, Value, canonical, compare, timeline};
 
 use crate::replay::{print, replace_file};
@@ -25,8 +25,12 @@ enum Command {
         #[arg(value_name = "FILE", required = true)]
         files: Vec<String>,
         /// Change nothing; exit with 1 and name the files that are not in this form.
-        #[arg(long)]
+        #[arg(long, env = "ROOST_TRANSCRIPT_FMT_CHECK")]
         check: bool,
+        /// Also write a step with a statement before each change of a table that no step causes: what changed it is not on
+        /// the wire. Rows that have to be there first come into `setup`, and `teardown` removes them all. To be reviewed.
+        #[arg(long, env = "ROOST_TRANSCRIPT_FMT_SQL", conflicts_with = "check")]
+        sql: bool,
     },
     /// Say everything that is wrong with files, each with its line and what to do. Exits with 2 if there is something.
     Check {
@@ -51,7 +55,7 @@ enum Command {
 
 pub(crate) fn run(args: &TranscriptArgs) -> ExitCode {
     let done = match &args.command {
-        Command::Fmt { files, check } => format(files, *check),
+        Command::Fmt { files, check, sql } => format(files, *check, *sql),
         Command::Check { files } => check(files),
         Command::Diff { a, b } => diff(a, b),
         Command::Show { file } => show(file),
@@ -64,7 +68,7 @@ pub(crate) fn run(args: &TranscriptArgs) -> ExitCode {
     })
 }
 
-fn format(names: &[String], only_check: bool) -> Result<ExitCode, Vec<String>> {
+fn format(names: &[String], only_check: bool, is_with_sql: bool) -> Result<ExitCode, Vec<String>> {
     let (mut changed, mut problems) = (0, Vec::new());
     for file in find(names)? {
         let transcript = match read(&file) {
@@ -74,7 +78,15 @@ fn format(names: &[String], only_check: bool) -> Result<ExitCode, Vec<String>> {
                 continue;
             }
         };
-        let formed = formed(&transcript)?;
+        let derived = if is_with_sql { with_sql(&transcript) } else { None };
+        let formed = match &derived {
+            Some(derived) => derived.text.clone(),
+            None => formed(&transcript)?,
+        };
+        if let Some(derived) = derived {
+            eprintln!("{}: statements written: {}", file.display(), derived.steps);
+            derived.notes.iter().for_each(|note| eprintln!("{note}"));
+        }
         let old =
             std::fs::read_to_string(&file).map_err(|error| vec![format!("{}: {error}", file.display())])?;
         if formed == old {
@@ -107,17 +119,24 @@ fn formed(transcript: &Transcript) -> Result<String, Vec<String>> {
 
 fn check(names: &[String]) -> Result<ExitCode, Vec<String>> {
     let files = find(names)?;
-    let problems: Vec<String> = files
-        .iter()
-        .filter_map(|file| read(file).err())
-        .flatten()
-        .collect();
-    if problems.is_empty() {
-        print(&format!("transcripts: {}, nothing wrong\n", files.len()));
-        Ok(ExitCode::SUCCESS)
-    } else {
-        Err(problems)
+    let (mut problems, mut notes) = (Vec::new(), Vec::new());
+    for file in &files {
+        match read(file) {
+            Ok(transcript) => notes.extend(first_without_cause(&transcript)),
+            Err(of_file) => problems.extend(of_file),
+        }
     }
+    for note in &notes {
+        print(&format!("note: {note}\n"));
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    print(&format!("transcripts: {}, nothing wrong\n", files.len()));
+    if !notes.is_empty() {
+        print("A note is nothing wrong for `roost serve --script`, which plays the changes itself.\n");
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn diff(a: &Path, b: &Path) -> Result<ExitCode, Vec<String>> {

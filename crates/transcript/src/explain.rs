@@ -8,6 +8,8 @@ use crate::step::{Expectation, Expected};
 
 /// Entries of a conversation that are kept for a report; older ones are only counted.
 pub const LISTED_ENTRIES_MAX: usize = 60;
+/// What stands for the middle of a long text.
+pub(crate) const CUT: &str = " … ";
 /// Characters of a frame or value that are shown.
 const SHOWN_CHARS_MAX: usize = 600;
 
@@ -60,6 +62,14 @@ impl Conversation {
         self.push(format!("{whom} ◀─ {}", shortened(what)));
     }
 
+    /// The same with every entry changed.
+    pub(crate) fn map(self, change: impl Fn(&str) -> String) -> Self {
+        Self {
+            entries: self.entries.iter().map(|entry| change(entry)).collect(),
+            ..self
+        }
+    }
+
     fn push(&mut self, entry: String) {
         if self.entries.len() == LISTED_ENTRIES_MAX {
             self.entries.pop_front();
@@ -96,6 +106,8 @@ pub struct Failure {
     /// The expected frame and the one that came beside each other, if that is the problem: lines that start with `-` for
     /// what was expected, `+` for what came, and a blank for what they have in common.
     pub contrast: Vec<String>,
+    /// What to do about it, if somebody knows: one or more lines.
+    pub advice: Option<String>,
     /// What led to it.
     pub conversation: Conversation,
 }
@@ -112,6 +124,9 @@ impl fmt::Display for Failure {
             self.contrast
                 .iter()
                 .try_for_each(|line| writeln!(f, "    {line}"))?;
+        }
+        for line in self.advice.iter().flat_map(|advice| advice.lines()) {
+            writeln!(f, "  {line}")?;
         }
         writeln!(f, "  step\n    {}", shortened(&self.step))?;
         write!(f, "  conversation\n{}", self.conversation)
@@ -156,7 +171,7 @@ pub(crate) fn shortened_to(text: &str, chars_max: usize) -> String {
     }
     let head: String = text.chars().take(chars_max / 2).collect();
     let tail: String = text.chars().skip(characters - chars_max / 4).collect();
-    format!("{head} … {tail} ({} bytes)", text.len())
+    format!("{head}{CUT}{tail} ({} bytes)", text.len())
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
@@ -179,12 +194,14 @@ mod tests {
             problem: "another frame came".into(),
             mismatch: Some(Mismatch::new("$[0]".into(), r#""1""#, r#""2""#)),
             contrast: vec!["- \"1\"".into(), "+ \"2\"".into()],
+            advice: Some("one\ntwo".into()),
             conversation,
         };
         let told = concat!(
             "join.jsonl:3: another frame came\n",
             "  at $[0]\n    expected \"1\"\n    got      \"2\"\n",
             "  - expected, + got\n    - \"1\"\n    + \"2\"\n",
+            "  one\n  two\n",
             "  step\n    {\"recv\":\"a\",\"text\":[\"1\"]}\n",
             "  conversation\n    a ─▶ [\"1\"]\n    a ◀─ [\"2\"]\n",
         );

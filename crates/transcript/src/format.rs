@@ -6,7 +6,6 @@ use crate::fields::Reason;
 use crate::header::Header;
 use crate::json::Value;
 use crate::step::{Action, Step};
-use crate::token::{Algorithm, KeySource, Token};
 
 /// A conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,22 +61,6 @@ impl Transcript {
             reason,
         };
         crate::meaning::problems(self).into_iter().map(at).collect()
-    }
-
-    /// The first line that cannot be replayed without the secret of the tenant, and what in it needs the secret.
-    pub fn needs_secret(&self) -> Option<(usize, String)> {
-        let is_signed_by_tenant = |token: &Token| matches!(token, Token::Claims { key: KeySource::Tenant, algorithm, .. } if *algorithm != Algorithm::None);
-        let tokens = self
-            .header
-            .jwt
-            .iter()
-            .filter(|(_, token)| is_signed_by_tenant(token));
-        let tokens = tokens.map(|(name, _)| format!("${{jwt:{name}}}"));
-        let needy: Vec<String> = tokens.chain(["${secret}".to_owned()]).collect();
-        self.lines().find_map(|(number, line)| {
-            let need = needy.iter().find(|need| line.contains(need.as_str()))?;
-            Some((number, need.clone()))
-        })
     }
 
     /// Every line with its number, from 1.
@@ -319,40 +302,6 @@ mod tests {
             assert_eq!(
                 Transcript::parse("n.jsonl", &text).unwrap_err().to_string(),
                 shown
-            );
-        }
-    }
-
-    #[test]
-    fn the_secret_is_needed_where_a_token_is_signed_with_it() {
-        for (jwt, step, needed) in [
-            (
-                r#""t":{"claims":{}}"#,
-                r#"{"open":"a","params":{"apikey":"${jwt:t}"}}"#,
-                Some("${jwt:t}"),
-            ),
-            (
-                r#""t":{"claims":{},"secret":"x"}"#,
-                r#"{"open":"a","params":{"apikey":"${jwt:t}"}}"#,
-                None,
-            ),
-            (
-                r#""t":{"raw":"x"}"#,
-                r#"{"open":"a","params":{"apikey":"${jwt:t}"}}"#,
-                None,
-            ),
-            (r#""t":{"claims":{}}"#, r#"{"open":"a"}"#, None),
-            (
-                "",
-                r#"{"open":"a","params":{"apikey":"${secret}"}}"#,
-                Some("${secret}"),
-            ),
-        ] {
-            let header = HEADER.replace(r#""takes_ms":5"#, &format!(r#""jwt":{{{jwt}}},"takes_ms":5"#));
-            let transcript = Transcript::parse("n", &format!("{header}\n{step}")).unwrap();
-            assert_eq!(
-                transcript.needs_secret(),
-                needed.map(|needed| (2, needed.to_owned()))
             );
         }
     }

@@ -7,6 +7,7 @@ mod metrics;
 mod private;
 mod record;
 mod replay;
+mod replay_elsewhere;
 mod restarts;
 mod row_security;
 mod script;

@@ -4,7 +4,6 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use client::{Connection, Endpoint, Opening, Received, Request};
@@ -14,11 +13,7 @@ use replayer::{Options, Target, Verdict, replay};
 use serde_json::json;
 use tests::gateway::{Gateway, binary};
 use tests::peer::{Peer, SECRET, token};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tests::tls::Authority;
 use transcript::binary::{Encoding, UserBroadcast};
 use transcript::{Failure, Transcript};
 
@@ -34,11 +29,6 @@ struct Recording {
 
 impl Recording {
     fn start(upstream: &str, flags: &[&str]) -> Self {
-        Self::start_trusting(upstream, flags, None)
-    }
-
-    /// With these certificate authorities instead of those of the system.
-    fn start_trusting(upstream: &str, flags: &[&str], authorities: Option<&str>) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("roost-record-{}-{number}", std::process::id()));
@@ -54,7 +44,6 @@ impl Recording {
             ])
             .arg(folder.join("session.jsonl"))
             .args(flags)
-            .envs(authorities.map(|file| ("SSL_CERT_FILE", file)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -106,8 +95,11 @@ fn parsed(text: &str) -> Transcript {
 
 async fn replayed(text: &str, gateway: &Gateway) -> Result<(), Box<Failure>> {
     let tenants = json!({"profiles": {"main": [{"name": "roost", "jwt_secret": SECRET}]}});
-    let target =
-        Target::parse(&format!("ws://{}", gateway.address()), &tenants.to_string()).expect("a target");
+    let target = Target::parse(
+        Endpoint::parse(&format!("ws://{}", gateway.address())).expect("an address"),
+        &tenants.to_string(),
+    )
+    .expect("a target");
     let mut outcomes = replay(vec![parsed(text)], &target, Options::default(), &mut |_| {}).await;
     match outcomes.pop().expect("one outcome").verdict {
         Verdict::Passed => Ok(()),
@@ -305,37 +297,10 @@ async fn refusals_and_keys_replay_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_behind_tls_is_recorded_if_its_certificate_is_trusted() {
     let gateway = Gateway::serve(&["--jwt-secret", SECRET]);
-    let folder = std::env::temp_dir().join(format!("roost-record-tls-{}", std::process::id()));
-    fs::create_dir_all(&folder).expect("a folder for temporary files");
-    let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-days",
-            "2",
-        ])
-        .args(["-keyout", "key.pem", "-out", "cert.pem", "-subj", "/CN=localhost"])
-        .args([
-            "-addext",
-            "subjectAltName=DNS:localhost",
-            "-addext",
-            "basicConstraints=critical,CA:FALSE",
-        ])
-        .current_dir(&folder)
-        .stderr(Stdio::null())
-        .status()
-        .expect("openssl is installed");
-    assert!(made.success());
-    let port = terminate_tls(&folder, gateway.address().to_owned()).await;
-
-    let trusted = folder.join("cert.pem").display().to_string();
+    let authority = Authority::new();
+    let port = authority.terminate(gateway.address()).await;
     let upstream = format!("wss://localhost:{port}/realtime/v1");
-    let recording = Recording::start_trusting(&upstream, &[], Some(&trusted));
+    let recording = Recording::start(&upstream, &["--ca-file", &authority.file()]);
     meet(&recording.address).await;
     let text = recording.stop();
     replayed(&text, &gateway)
@@ -352,33 +317,6 @@ async fn a_server_behind_tls_is_recorded_if_its_certificate_is_trusted() {
         panic!("nobody knows that certificate");
     };
     assert_eq!(answer.status, 502);
-    fs::remove_dir_all(&folder).expect("it was made above");
-}
-
-/// A server of TLS that passes on to this address; its port.
-async fn terminate_tls(folder: &std::path::Path, address: String) -> u16 {
-    let certificates = CertificateDer::pem_file_iter(folder.join("cert.pem"))
-        .and_then(Iterator::collect)
-        .expect("a certificate");
-    let key = PrivateKeyDer::from_pem_file(folder.join("key.pem")).expect("a key");
-    let config = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(certificates, key)
-        .expect("they belong together");
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let port = listener.local_addr().expect("it listens").port();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let (acceptor, address) = (acceptor.clone(), address.clone());
-            tokio::spawn(async move {
-                // A client may have no trust in the certificate, or leave.
-                if let Ok(mut stream) = acceptor.accept(stream).await {
-                    let mut onward = TcpStream::connect(address).await.expect("the gateway runs");
-                    let _ = tokio::io::copy_bidirectional(&mut stream, &mut onward).await;
-                }
-            });
-        }
-    });
-    port
+    let told = String::from_utf8_lossy(&answer.body);
+    assert!(told.contains("--ca-file"), "{told}");
 }

@@ -9,19 +9,19 @@ use serde_json::Value;
 use tests::gateway::{Gateway, binary};
 use tests::peer::SECRET;
 
-const OPEN: &str = r#"{"open":"a","vsn":"2.0.0","params":{"apikey":"${jwt:anon}"}}"#;
-const JOIN: &str = r#"{"send":"a","text":["1","1","realtime:room","phx_join",{"config":{}}]}"#;
-const REPLY: &str = r#"{"recv":"a","text":["1","1","realtime:room","phx_reply",{"status":"ok","response":{"postgres_changes":[]}}]}"#;
+pub(super) const OPEN: &str = r#"{"open":"a","vsn":"2.0.0","params":{"apikey":"${jwt:anon}"}}"#;
+pub(super) const JOIN: &str = r#"{"send":"a","text":["1","1","realtime:room","phx_join",{"config":{}}]}"#;
+pub(super) const REPLY: &str = r#"{"recv":"a","text":["1","1","realtime:room","phx_reply",{"status":"ok","response":{"postgres_changes":[]}}]}"#;
 const WRONG: &str = r#"{"recv":"a","text":["1","1","realtime:room","phx_reply",{"status":"error","response":{"postgres_changes":[]}}]}"#;
 const BEAT: &str = r#"{"send":"a","text":[null,"${fill:h:3}","phoenix","heartbeat",{}]}"#;
 const BEATEN: &str =
     r#"{"recv":"a","text":[null,"${text:ref}","phoenix","phx_reply",{"status":"ok","response":{}}]}"#;
 
 /// A folder of files that is gone with the test.
-struct Folder(PathBuf);
+pub(super) struct Folder(PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("roost-replay-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).expect("a folder for temporary files");
@@ -29,7 +29,7 @@ impl Folder {
     }
 
     /// Writes a transcript of these steps; returns the name of the file.
-    fn put(&self, name: &str, area: &str, steps: &[&str]) -> String {
+    pub(super) fn put(&self, name: &str, area: &str, steps: &[&str]) -> String {
         let header = format!(
             r#"{{"transcript":1,"name":"{name}","area":"{area}","title":"t","shows":"s","reference":{{"server":"x","version":"1","commit":"c"}},"vsn":["2.0.0"],"tenant":"main","jwt":{{"anon":{{"claims":{{"role":"anon","exp":2110853787}}}}}},"takes_ms":1}}"#
         );
@@ -39,7 +39,7 @@ impl Folder {
         )
     }
 
-    fn write(&self, name: &str, bytes: &[u8]) -> String {
+    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> String {
         let path = self.0.join(name);
         fs::create_dir_all(path.parent().expect("it is in a folder")).expect("a folder");
         fs::write(&path, bytes).expect("a file");
@@ -58,13 +58,13 @@ impl Drop for Folder {
 }
 
 /// What a command printed, and how it ended.
-struct Told {
-    code: i32,
-    out: String,
-    err: String,
+pub(super) struct Told {
+    pub(super) code: i32,
+    pub(super) out: String,
+    pub(super) err: String,
 }
 
-fn roost(arguments: &[&str]) -> Told {
+pub(super) fn roost(arguments: &[&str]) -> Told {
     let output: Output = Command::new(binary())
         .args(arguments)
         .env_remove("DATABASE_URL")
@@ -251,15 +251,16 @@ fn bad_input_is_told_with_file_line_and_what_to_do_and_ends_with_2() {
     for (arguments, reason) in [
         (
             vec!["--url", nowhere, &good],
-            "good.jsonl:2: ${jwt:anon} cannot be replaced without a key: give --jwt-secret",
+            "good.jsonl:2: ${jwt:anon} stands for a token, which has to be signed or given: give --jwt-secret SECRET (or \
+             JWT_SECRET), or the token itself with --key anon=TOKEN",
         ),
         (
             vec!["--url", nowhere, "--jwt-secret", "x", &good],
             "127.0.0.1:1 cannot be reached",
         ),
         (
-            vec!["--url", "wss://a:1", "--jwt-secret", "x", &good],
-            "is no address of a server: ws://host:port",
+            vec!["--url", "127.0.0.1:1", "--jwt-secret", "x", &good],
+            "127.0.0.1:1 is no address of a server: write ws:// or wss://",
         ),
         (
             vec!["--url", nowhere, "/nowhere.jsonl"],

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use client::Endpoint;
 use pgcluster::TestCluster;
 use replayer::{
     Deviations, Judgement, Options, Target, load, prepare_database, profile_settings, replay, report,
@@ -50,8 +51,11 @@ async fn the_recorded_conversations_go_as_they_went() {
     }
 
     let target = target(&profiles, &databases);
-    let target =
-        Target::parse(&format!("ws://{}", gateway.address()), &target.to_string()).expect("a target");
+    let target = Target::parse(
+        Endpoint::parse(&format!("ws://{}", gateway.address())).expect("an address"),
+        &target.to_string(),
+    )
+    .expect("a target");
     let outcomes = replay(transcripts, &target, Options::default(), &mut |_| {}).await;
     std::fs::remove_dir_all(&folder).expect("it was made above");
 

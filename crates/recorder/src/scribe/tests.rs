@@ -129,7 +129,7 @@ fn a_handshake_is_kept_with_what_it_was_asked_and_answered() {
         )]
     );
     assert!(session.scribe.header(0).contains(r#""vsn":["1.0.0"]"#));
-    assert_eq!(session.scribe.keys(), ["key"]);
+    assert_eq!(session.scribe.recorded().keys, ["key"]);
 }
 
 #[test]
@@ -317,4 +317,46 @@ fn a_request_is_kept_with_its_answer_where_it_was_made() {
             single("application/json", r#""raw":"{""#),
         ]
     );
+}
+
+fn change(topic: &str, time: &str, record: &str) -> String {
+    format!(
+        r#"[null,null,"realtime:{topic}","postgres_changes",{{"ids":[7],"data":{{"schema":"s","table":"t","type":"INSERT","commit_timestamp":"2024-01-01T00:00:00.{time}Z","columns":[],"record":{record},"errors":null}}}}]"#
+    )
+}
+
+#[test]
+fn a_change_of_a_table_stands_alone_and_is_counted_once_however_many_hear_of_it() {
+    let mut session = Session::new(&[]);
+    session.open(0);
+    session.open(1);
+    session.receives(0, &change("x", "001", r#"{"id":1}"#));
+    session.receives(0, &change("x", "002", r#"{"id":2}"#));
+    session.sends(1, r#"[null,"1","phoenix","heartbeat",{}]"#);
+    session.receives(1, r#"[null,"1","phoenix","phx_reply",{}]"#);
+    session.receives(1, &change("x", "001", r#"{"id":1,"more":true}"#));
+    session.receives(1, &change("y", "001", r#"{"id":1}"#));
+    session.receives(1, &change("x", "002", r#"{"id":2}"#));
+    session.receives(1, &change("x", "003", r#"{"id":2}"#));
+    let lines = session.lines();
+    let of = |line: &String| {
+        let ids = ["\"id\":1", "\"id\":2"].map(|id| line.matches(id).count());
+        (line.get(..11).unwrap_or_default().to_owned(), ids)
+    };
+    let told: Vec<_> = lines.iter().skip(2).map(of).collect();
+    let expected = [
+        (r#"{"recv":"a""#, [1, 0]),
+        (r#"{"recv":"b""#, [2, 0]),
+        (r#"{"recv":"a""#, [0, 1]),
+        (r#"{"recv":"b""#, [0, 1]),
+        (r#"{"send":"b""#, [0, 0]),
+        (r#"{"recv":"b""#, [0, 0]),
+        (r#"{"recv":"b""#, [0, 1]),
+    ];
+    assert_eq!(
+        told,
+        expected.map(|(start, ids)| (start.to_owned(), ids)),
+        "{lines:#?}"
+    );
+    assert_eq!(session.scribe.recorded().changes, 3);
 }

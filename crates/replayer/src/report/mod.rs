@@ -107,6 +107,7 @@ fn of_failure(failure: &Failure) -> Value {
         "problem": failure.problem,
         "mismatch": mismatch,
         "contrast": failure.contrast,
+        "advice": failure.advice,
         "conversation": conversation,
     })
 }
@@ -135,6 +136,7 @@ pub(crate) mod tests {
                 problem: "\"quoted\" & <odd> # \\ \u{1}]]>".to_owned(),
                 mismatch: None,
                 contrast: vec!["- 1".to_owned(), "+ 2".to_owned()],
+                advice: None,
                 conversation: Conversation::default(),
             }))
         };

@@ -6,6 +6,7 @@
 
 use super::{Group, Problem, Replay};
 use crate::canonical::canonical;
+use crate::conceal::Secrets;
 use crate::explain::hex;
 use crate::format::Transcript;
 use crate::json::Value;
@@ -38,6 +39,32 @@ impl Edits {
     /// How many lines are changed, removed or new.
     pub fn len(&self) -> usize {
         self.edits.len()
+    }
+
+    /// The same changes without what must not be shown.
+    #[must_use]
+    pub fn concealed(self, secrets: &Secrets) -> Self {
+        let conceal = |value: Value| {
+            let shown = value.to_string();
+            let concealed = secrets.conceal(&shown);
+            if concealed == shown {
+                return value;
+            }
+            // What stands for a secret has nothing in it that would end a string.
+            Value::parse(&concealed).unwrap_or(value)
+        };
+        let edits = self.edits.into_iter().map(|(line, edit)| {
+            let edit = match edit {
+                Edit::Replace(value) => Edit::Replace(conceal(value)),
+                Edit::Before(value) => Edit::Before(conceal(value)),
+                Edit::After(value) => Edit::After(conceal(value)),
+                Edit::Remove => Edit::Remove,
+            };
+            (line, edit)
+        });
+        Self {
+            edits: edits.collect(),
+        }
     }
 
     /// The text of the file after the changes. Lines that do not change keep their text.

@@ -510,6 +510,7 @@ impl<'t> Replay<'t> {
                 problem: problem.text,
                 mismatch: problem.mismatch,
                 contrast: problem.contrast,
+                advice: None,
                 conversation,
             })
         });
