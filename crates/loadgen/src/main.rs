@@ -6,6 +6,8 @@ use loadgen::bench::{Comparison, Contestant, compare_servers};
 use loadgen::message::Wire;
 use loadgen::scenario::{self, Scenario, Settings};
 use loadgen::server::{self, Launch, Server};
+use loadgen::staged::floor as staged_floor;
+use loadgen::staged::short::{self, Player, Short};
 use loadgen::staged::{self, Suite};
 use loadgen::summary::Summary;
 use loadgen::target::Target;
@@ -23,7 +25,7 @@ const OPEN_FILES_WANTED: u64 = 20_500;
 /// Open files that are no sockets of a scenario.
 const OPEN_FILES_BESIDES: u64 = 200;
 const ROUNDS: usize = 5;
-/// Of a scenario that is compared with the floor in every round; the others have one.
+/// Of a scenario without a database that is compared with the floor in every round; the others have one.
 const ROUNDS_QUICK: usize = 3;
 /// Exit status if every scenario ran but a goal is not met. Other failures are 1.
 const NOT_MET: u8 = 3;
@@ -64,17 +66,102 @@ enum Verb {
         /// Where to listen.
         address: SocketAddr,
     },
+    /// Serve as the floor of what a database takes part in.
+    FloorStaged(FloorStaged),
+}
+
+#[derive(Args)]
+struct FloorStaged {
+    /// Where to listen.
+    address: SocketAddr,
+    /// The database to follow; without it, joins are answered and that is all.
+    #[arg(requires = "publication")]
+    dsn: Option<String>,
+    /// The publication to follow.
+    #[arg(requires = "kind")]
+    publication: Option<String>,
+    /// What to make of its rows.
+    #[arg(requires = "payload_bytes")]
+    kind: Option<staged_floor::Kind>,
+    /// Size of a delivery.
+    payload_bytes: Option<usize>,
+}
+
+impl FloorStaged {
+    fn serve(&self) -> Result<()> {
+        let source = match (&self.dsn, &self.publication, self.kind, self.payload_bytes) {
+            (Some(dsn), Some(publication), Some(kind), Some(payload_bytes)) => Some(staged_floor::Source {
+                dsn,
+                publication,
+                kind,
+                payload_bytes,
+            }),
+            _ => None,
+        };
+        staged_floor::serve(self.address, source)
+    }
+}
+
+/// A scenario of the whole benchmark.
+#[derive(Clone, Copy)]
+enum Part {
+    /// A gateway alone.
+    Gateway(&'static Scenario),
+    /// A private PostgreSQL takes part.
+    Staged(&'static Short),
+}
+
+impl Part {
+    fn all() -> impl Iterator<Item = Part> {
+        let gateway = scenario::ALL.iter().map(Part::Gateway);
+        gateway.chain(short::ALL.into_iter().map(Part::Staged))
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Part::Gateway(scenario) => scenario.name,
+            Part::Staged(short) => short.name,
+        }
+    }
+
+    fn about(self) -> &'static str {
+        match self {
+            Part::Gateway(scenario) => scenario.about,
+            Part::Staged(short) => short.about,
+        }
+    }
+
+    /// Whether the floor takes part in every round.
+    fn is_paired(self) -> bool {
+        match self {
+            Part::Gateway(scenario) => scenario.paired,
+            Part::Staged(short) => short.floor.takes_part(),
+        }
+    }
+
+    /// Why it cannot be measured on the server that is given, if so.
+    fn reason_against(self, bench: &Bench) -> Option<&'static str> {
+        match self {
+            Part::Gateway(scenario) if scenario.restarts && bench.url.is_some() => {
+                Some("it has to start the server itself")
+            }
+            Part::Staged(_) if bench.url.is_some() || !bench.command.is_empty() => {
+                Some("it starts roost on a PostgreSQL of its own")
+            }
+            _ => None,
+        }
+    }
 }
 
 #[derive(Args)]
 struct Bench {
     /// Scenarios; without any, all.
-    #[arg(value_parser = scenarios())]
-    scenarios: Vec<&'static Scenario>,
+    #[arg(value_parser = parts())]
+    scenarios: Vec<Part>,
     /// Few rounds, short stretches, fewer sockets.
     #[arg(long)]
     quick: bool,
-    /// Rounds per scenario; 5, or with --quick 3 where the floor takes part in each and otherwise 1.
+    /// Rounds per scenario; 5, or with --quick 3 where ratios to the floor are judged and otherwise 1.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: Option<u16>,
     /// How broadcasts travel.
@@ -152,17 +239,19 @@ fn scenarios_of(suite: &'static Suite) -> impl TypedValueParser<Value = &'static
     })
 }
 
-fn scenarios() -> impl TypedValueParser<Value = &'static Scenario> {
-    let names = scenario::ALL
-        .iter()
-        .map(|scenario| PossibleValue::new(scenario.name).help(scenario.about));
-    PossibleValuesParser::new(names)
-        .map(|name| scenario::named(&name).expect("only names of scenarios are possible values"))
+fn parts() -> impl TypedValueParser<Value = Part> {
+    let names = Part::all().map(|part| PossibleValue::new(part.name()).help(part.about()));
+    PossibleValuesParser::new(names).map(|name| {
+        Part::all()
+            .find(|part| part.name() == name)
+            .expect("only names of scenarios are possible values")
+    })
 }
 
 fn main() -> Result<ExitCode> {
     match Cli::parse().verb {
         Verb::Floor { address } => floor::serve(floor::listen(address)?)?,
+        Verb::FloorStaged(floor) => floor.serve()?,
         Verb::Bench(bench) => return run(&bench),
         Verb::BenchChanges(bench) => play(&changes::SUITE, &bench.length, bench.only)?,
         Verb::BenchPrivate(bench) => play(&private_joins::SUITE, &bench.length, bench.only)?,
@@ -210,20 +299,24 @@ fn run(bench: &Bench) -> Result<ExitCode> {
         .collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut comparisons: Vec<Comparison> = Vec::new();
-    for scenario in chosen(bench) {
-        if scenario.restarts && bench.url.is_some() {
-            eprintln!(
-                "loadgen: {} is left out: it has to start the server itself",
-                scenario.name
-            );
+    let mut player = Player::new(programs(bench)?, settings.sockets_max, bench.quick);
+    for part in chosen(bench) {
+        if let Some(reason) = part.reason_against(bench) {
+            eprintln!("loadgen: {} is left out: {reason}", part.name());
             continue;
         }
-        let comparison = compare_servers(scenario, &mut contestants, rounds(bench, scenario), &settings);
+        let rounds = rounds(bench, part);
+        let comparison = match part {
+            Part::Gateway(scenario) => compare_servers(scenario, &mut contestants, rounds, &settings),
+            Part::Staged(short) => player.compare(short, rounds, &names),
+        };
         println!("{}", report::table(&comparison, &names));
         if comparison.failure.is_some() {
             // Whatever it did to the servers is not to disturb the next.
             for contestant in &mut contestants {
-                contestant.server.renew()?;
+                if let Err(error) = contestant.server.renew() {
+                    eprintln!("loadgen: {} does not start again: {error}", contestant.name);
+                }
             }
         }
         comparisons.push(comparison);
@@ -245,21 +338,29 @@ fn run(bench: &Bench) -> Result<ExitCode> {
     })
 }
 
-fn chosen(bench: &Bench) -> Vec<&'static Scenario> {
+fn chosen(bench: &Bench) -> Vec<Part> {
     if bench.scenarios.is_empty() {
-        scenario::ALL.iter().collect()
+        Part::all().collect()
     } else {
         bench.scenarios.clone()
     }
 }
 
-fn rounds(bench: &Bench, scenario: &Scenario) -> usize {
+fn rounds(bench: &Bench, part: Part) -> usize {
     match bench.rounds {
         Some(rounds) => usize::from(rounds),
         None if !bench.quick => ROUNDS,
-        None if scenario.paired => ROUNDS_QUICK,
+        // The database takes its time to start what is compared.
+        None if part.is_paired() && matches!(part, Part::Gateway(_)) => ROUNDS_QUICK,
         None => 1,
     }
+}
+
+/// The gateways that are started on a database.
+fn programs(bench: &Bench) -> Result<Vec<PathBuf>> {
+    let mut programs = vec![std::env::current_exe()?.with_file_name("roost")];
+    programs.extend(bench.against.iter().cloned());
+    Ok(programs)
 }
 
 fn yardstick() -> Result<Contestant> {

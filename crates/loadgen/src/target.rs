@@ -18,9 +18,9 @@ pub struct Target {
 impl Target {
     /// Parses `ws://host[:port][/path]`; an empty path means `/socket/websocket`. TLS is not spoken.
     pub fn parse(url: &str, token: &str) -> Result<Target, String> {
-        let rest = url
-            .strip_prefix("ws://")
-            .ok_or_else(|| format!("{url}: only ws:// URLs are measured"))?;
+        let rest = url.strip_prefix("ws://").ok_or_else(|| {
+            format!("{url}: only ws:// is spoken; where TLS is ended by a proxy, measure behind it")
+        })?;
         let (host, path) = rest
             .split_once('/')
             .map_or((rest, "socket/websocket"), |(host, path)| (host, path));

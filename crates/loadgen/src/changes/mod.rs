@@ -9,8 +9,11 @@ mod overhead;
 mod peak;
 mod quiet;
 mod row_security;
+mod short;
 mod steady;
 mod unheard;
+
+pub use short::{PEAK as SHORT_PEAK, STEADY as SHORT};
 
 use crate::staged::Suite;
 use crate::staged::arrivals::Route;

@@ -3,6 +3,9 @@
 mod bulk;
 mod paced;
 mod schema;
+mod short;
+
+pub use short::{PEAK as SHORT_PEAK, STEADY as SHORT};
 
 use crate::staged::Suite;
 use crate::staged::arrivals::Route;

@@ -1,9 +1,12 @@
 //! What it takes to let users into private channels: each has a token of its own, and policies decide.
 
 mod schema;
+mod short;
 mod storm;
 mod stretch;
 mod sustained;
+
+pub use short::{PEAK as SHORT_PEAK, STEADY as SHORT};
 
 use crate::staged::Suite;
 use crate::staged::stage::token;

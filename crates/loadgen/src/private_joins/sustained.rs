@@ -71,7 +71,12 @@ fn sustained(stage: &mut Stage, crowd: &Crowd) -> Result<Vec<Figure>> {
 }
 
 /// The stretch at that rate, if it holds.
-fn held(stage: &mut Stage, crowd: &Crowd, rate: f64, duration: Duration) -> Result<Option<Stretch>> {
+pub(super) fn held(
+    stage: &mut Stage,
+    crowd: &Crowd,
+    rate: f64,
+    duration: Duration,
+) -> Result<Option<Stretch>> {
     match stretch::run(stage, crowd, true, Pace::new(rate, 1, duration))? {
         Outcome::TooMuch(reason) => {
             eprintln!("loadgen: {rate:.0} joins/s do not hold: {reason}");
@@ -91,7 +96,7 @@ fn held(stage: &mut Stage, crowd: &Crowd, rate: f64, duration: Duration) -> Resu
     }
 }
 
-fn whole(outcome: Outcome<Stretch>) -> Result<Stretch> {
+pub(super) fn whole(outcome: Outcome<Stretch>) -> Result<Stretch> {
     match outcome {
         Outcome::Whole(stretch) => Ok(stretch),
         Outcome::TooMuch(reason) => failed(reason),

@@ -68,6 +68,7 @@ pub(crate) struct Arrivals {
     epoch: Instant,
     first: u64,
     seen: Vec<Arrival>,
+    payload_bytes: u64,
     last: Instant,
     /// Rows of another run.
     strangers: u64,
@@ -84,6 +85,7 @@ impl Arrivals {
             epoch,
             first,
             seen: Vec::new(),
+            payload_bytes: 0,
             last: epoch,
             strangers: 0,
             complaint: None,
@@ -121,7 +123,13 @@ impl Arrivals {
             socket: delivery.socket as u32,
             at: u32::try_from(micros).unwrap_or(u32::MAX),
         });
+        self.payload_bytes += delivery.payload.len() as u64;
         self.last = delivery.at;
+    }
+
+    /// Payload bytes of an arrival, on average.
+    pub(crate) fn bytes_each(&self) -> f64 {
+        self.payload_bytes as f64 / self.count().max(1) as f64
     }
 
     /// How many rows have arrived, each counted as often as it did.

@@ -51,12 +51,17 @@ pub(crate) trait Carried {
 impl Climb {
     /// In stretches of the length that suits the stage, beginning with rate `from`.
     pub(crate) fn new(stage: &Stage, unit: &'static str, from: f64) -> Climb {
+        let (step, confirmation) = if stage.is_short {
+            (Duration::from_secs(1), Duration::from_secs(2))
+        } else {
+            (stage.stretch(3.0), stage.stretch(9.0))
+        };
         Climb {
             unit,
             from,
-            step: stage.stretch(3.0),
-            confirmation: stage.stretch(9.0),
-            halvings: if stage.quick { 1 } else { 2 },
+            step,
+            confirmation,
+            halvings: if stage.quick || stage.is_short { 1 } else { 2 },
         }
     }
 

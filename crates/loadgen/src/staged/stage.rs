@@ -6,9 +6,9 @@
 use super::verdict::Figure;
 use crate::server::{Launch, Server};
 use crate::{Result, failed, process};
-use pgcluster::TestCluster;
+use pgcluster::{Installation, TestCluster};
 use serde_json::{Map, Value};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -51,11 +51,13 @@ pub(crate) struct Stage {
     cluster: TestCluster,
     dsn: String,
     postmaster: u32,
-    roost: PathBuf,
+    engaged: Launch,
     gateway: Option<Server>,
     next_row: u64,
     /// Shorter stretches.
     pub(crate) quick: bool,
+    /// What is played are short forms: searches take steps of a second.
+    pub(crate) is_short: bool,
     /// Most sockets a scenario may open: the limit of open files allows no more.
     pub(crate) sockets_max: usize,
 }
@@ -109,6 +111,7 @@ impl Cpu {
 impl Stage {
     /// Starts a cluster, and sets a database up with `roost migrate` and the tables of the scenarios.
     pub(crate) fn set(roost: PathBuf, tables: &str, sockets_max: usize, quick: bool) -> Result<Stage> {
+        Installation::find()?;
         let cluster = TestCluster::start(&SETTINGS);
         let dsn = cluster.create_database(DATABASE);
         for sql in [ROLES, POLICY_FUNCTIONS] {
@@ -128,13 +131,14 @@ impl Stage {
         let pid_file = std::fs::read_to_string(PathBuf::from(directory).join("postmaster.pid"))?;
         let postmaster = pid_file.lines().next().unwrap_or_default().trim().parse()?;
         Ok(Stage {
+            engaged: gateway(&roost, &dsn)?,
             cluster,
             dsn,
             postmaster,
-            roost,
             gateway: None,
             next_row: 0,
             quick,
+            is_short: false,
             sockets_max,
         })
     }
@@ -164,26 +168,17 @@ impl Stage {
     /// Starts a new gateway, in the place of one that is running.
     pub(crate) fn start_gateway(&mut self) -> Result<&Server> {
         self.stop_gateway()?;
-        let arguments = [
-            "serve",
-            "--listen",
-            "127.0.0.1:{port}",
-            "--database-url",
-            &self.dsn,
-            "--jwt-secret",
-            SECRET,
-            "--log-level",
-            "error",
-            // Listeners say nothing in a long scenario.
-            "--idle-timeout-ms",
-            "86400000",
-        ];
-        let launch = Launch {
-            program: self.roost.clone(),
-            arguments: arguments.map(str::to_owned).to_vec(),
-            token: token("anon", &[])?,
-        };
-        Ok(self.gateway.insert(Server::start(&launch)?))
+        Ok(self.gateway.insert(Server::start(&self.engaged)?))
+    }
+
+    /// How a gateway is started on this database.
+    pub(crate) fn launch(&self, program: &Path) -> Result<Launch> {
+        gateway(program, &self.dsn)
+    }
+
+    /// From now on this is started as the gateway.
+    pub(crate) fn engage(&mut self, launch: Launch) {
+        self.engaged = launch;
     }
 
     /// Kills the gateway, waits until PostgreSQL has noticed, and drops the slots it left behind: the next one begins
@@ -257,6 +252,28 @@ impl Stage {
     pub(crate) fn stretch(&self, seconds: f64) -> Duration {
         Duration::from_secs_f64(if self.quick { seconds / 3.0 } else { seconds })
     }
+}
+
+fn gateway(program: &Path, dsn: &str) -> Result<Launch> {
+    let arguments = [
+        "serve",
+        "--listen",
+        "127.0.0.1:{port}",
+        "--database-url",
+        dsn,
+        "--jwt-secret",
+        SECRET,
+        "--log-level",
+        "error",
+        // Listeners say nothing in a long scenario.
+        "--idle-timeout-ms",
+        "86400000",
+    ];
+    Ok(Launch {
+        program: program.to_owned(),
+        arguments: arguments.map(str::to_owned).to_vec(),
+        token: token("anon", &[])?,
+    })
 }
 
 /// A token of that role with these claims besides.

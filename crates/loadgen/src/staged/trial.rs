@@ -6,7 +6,7 @@ use super::climb::Carried;
 use super::stage::{Cpu, Stage};
 use super::verdict::Figure;
 use super::writer::{Commit, Pace, Writer};
-use crate::{Result, failed};
+use crate::{Result, failed, scenario};
 use std::time::{Duration, Instant};
 
 /// Silence after which rows that are missing once everything is written are lost.
@@ -17,6 +17,11 @@ const DRAIN_MAX: Duration = Duration::from_secs(30);
 const COME_TO_REST: Duration = Duration::from_millis(30);
 /// Load before a measurement, so that plans, caches and buffers are warm; not counted.
 const WARM_UP: Duration = Duration::from_millis(500);
+
+/// The p50 that [`Trial::brief`] tells.
+pub(crate) const P50: &str = "commit to socket, p50";
+/// The p99 that it tells.
+pub(crate) const P99: &str = "commit to socket, p99";
 
 /// What a stretch came to.
 pub(crate) struct Trial {
@@ -34,6 +39,8 @@ pub(crate) struct Trial {
     pub(crate) writing: Duration,
     /// CPU time of all.
     pub(crate) cpu: Cpu,
+    /// Payload bytes of a delivery, on average.
+    pub(crate) bytes_each: f64,
 }
 
 /// How a stretch went.
@@ -118,6 +125,7 @@ pub(crate) fn run(
         from_send: latency(|commit| commit.sent),
         writing: Duration::from_micros(last_commit.unwrap_or_default().into()),
         cpu,
+        bytes_each: arrivals.bytes_each(),
     }))
 }
 
@@ -125,6 +133,17 @@ impl Trial {
     /// Gateway CPU per delivery. Microseconds.
     pub(crate) fn gateway_us_per_delivery(&self) -> f64 {
         self.cpu.gateway.as_secs_f64() * 1e6 / (self.pace.rows() * self.sockets).max(1) as f64
+    }
+
+    /// What can be compared with a floor.
+    pub(crate) fn brief(&self) -> Vec<scenario::Figure> {
+        let figure = |name, unit, value| scenario::Figure { name, unit, value };
+        vec![
+            figure("CPU per delivery", "µs", self.gateway_us_per_delivery()),
+            figure(P50, "ms", self.from_commit.ms(0.5)),
+            figure(P99, "ms", self.from_commit.ms(0.99)),
+            figure("payload per delivery", "B", self.bytes_each),
+        ]
     }
 
     /// What each process used of one core.
