@@ -32,9 +32,13 @@ pub enum Bound {
     /// The least it has to be.
     AtLeast(f64),
     /// At most what the named figure came to in any round, of the server or of the floor. That figure tells how far apart
-    /// measurements are that should not differ: what is no larger cannot be told from chance.
+    /// measurements are that should not differ: what is no larger cannot be told from chance. Above [`CHANCE_MAX`]
+    /// nothing can be told at all, and the figure counts as not measured.
     WithinChance(&'static str),
 }
+
+/// The most that measurements which should not differ may be apart, the larger divided by the smaller.
+pub const CHANCE_MAX: f64 = 3.0;
 
 /// What came of a goal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +116,9 @@ impl Goal {
         let measured = self.measured(comparison, server);
         match measured.zip(self.limit(comparison, server)) {
             None => Verdict::NotMeasured,
+            Some((_, limit)) if matches!(self.is, Bound::WithinChance(_)) && limit > CHANCE_MAX => {
+                Verdict::NotMeasured
+            }
             Some((measured, limit)) if self.allows(measured.median, limit) => Verdict::Met,
             Some(_) => Verdict::Short,
         }
@@ -205,5 +212,6 @@ mod tests {
         assert_eq!(judge(1.3, None), Verdict::Met);
         assert_eq!(judge(1.31, None), Verdict::Short);
         assert_eq!(judge(1.31, spread(1.0, 1.2, 1.4)), Verdict::Met);
+        assert_eq!(judge(1.31, spread(1.0, 1.2, 3.1)), Verdict::NotMeasured);
     }
 }

@@ -3,12 +3,13 @@
 //! The one is also on a topic of its own, which is flooded while the thousand are measured with the same server: with
 //! its own messages alone it would take minutes until its budget is spent. The flood is a load as well, so it flows in
 //! all three stretches: in two of them the one reads, in the third it does not. What sets the two apart is chance, and
-//! stalling has an effect if it sets the third apart by more. Afterwards the stalled socket is read to its end: what
-//! it still gets is what the server and the kernel had queued for it.
+//! stalling has an effect if it sets the third apart by more. The memory of the server tells how much it keeps for the
+//! stalled socket. Afterwards that is read to its end: what it still gets is what the kernel had, and the server if it
+//! did not drop it.
 //!
 //! The floor knows one topic per socket: there the one is only on the flooded topic.
 
-use super::{Figure, OPEN_LIMIT, Scenario, Settings, audience, figure};
+use super::{Figure, OPEN_LIMIT, Scenario, Settings, audience, figure, known};
 use crate::Result;
 use crate::goal::{Bound, Bounded, Goal};
 use crate::measure::measure;
@@ -39,10 +40,13 @@ const EMPTY: Duration = Duration::from_millis(50);
 const EFFECT: &str = "latency p99 of the others, stalled by read";
 const CHANCE: &str = "latency p99 of the others, read by read";
 const CLOSED: &str = "stalled socket closed";
-const QUEUED: &str = "queued for the stalled socket";
+const QUEUED: &str = "queued for the stalled socket at its end";
+const GROWN: &str = "memory grown by while it is stalled";
 /// What may wait for one client by default, 16 MiB, the most the kernel's send buffer grows to by default, 4 MiB, and a
 /// little for the receive buffer. Megabytes.
 const QUEUED_MAX: f64 = 21.1;
+/// Between two looks at the memory.
+const LOOK: Duration = Duration::from_millis(20);
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "stalled",
@@ -58,6 +62,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
         },
         Goal::at_least(CLOSED, 1.0),
         Goal::at_most(QUEUED, QUEUED_MAX),
+        Goal::at_most(GROWN, QUEUED_MAX),
     ],
 };
 
@@ -92,18 +97,41 @@ fn run(server: &mut Server, settings: &Settings) -> Result<Vec<Figure>> {
     };
     sockets.open([stalling], 1, OPEN_LIMIT)?;
     let mut stalled = sockets.detach(2)?;
-    let during = p99(&mut flooder, None)?;
+    let (during, grown) = growth(server, || p99(&mut flooder, None))?;
     let (queued_bytes, ended) = read_to_end(&mut stalled)?;
 
     let before = f64::midpoint(first, second);
-    Ok(vec![
+    let mut figures = vec![
         figure("latency p99 of the others, read", "ms", before),
         figure("latency p99 of the others, stalled", "ms", during),
         figure(EFFECT, "×", during / before),
         figure(CHANCE, "×", first.max(second) / first.min(second)),
         figure(CLOSED, "", f64::from(u8::from(ended))),
         figure(QUEUED, "MB", queued_bytes as f64 / 1e6),
-    ])
+    ];
+    figures.extend(known(GROWN, "MB", grown.map(|bytes| bytes as f64 / 1e6)));
+    Ok(figures)
+}
+
+/// Does `load`, and by how many bytes the server's resident memory was above what it was before, at the most.
+fn growth<T>(server: &Server, load: impl FnOnce() -> Result<T>) -> Result<(T, Option<u64>)> {
+    let before = server.resident_bytes()?;
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let watching = scope.spawn(|| {
+            let mut most = before;
+            while !is_over.load(Ordering::Relaxed) {
+                most = most.max(server.resident_bytes()?);
+                std::thread::sleep(LOOK);
+            }
+            Result::<_>::Ok(most)
+        });
+        let result = load();
+        is_over.store(true, Ordering::Relaxed);
+        let most = watching.join().map_err(|_| "the watching thread panicked")??;
+        let grown = before.zip(most).map(|(before, most)| most.saturating_sub(before));
+        Ok((result?, grown))
+    })
 }
 
 /// Does `load` while `flooder` sends, and `reading`, if there is one, is read.
