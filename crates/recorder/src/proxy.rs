@@ -57,13 +57,13 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {0}: {1}")]
+    #[error("cannot listen on {0}: {1}; choose another address or port with --listen")]
     Listen(SocketAddr, io::Error),
     /// The file is there.
     #[error("{0} exists: give the recording another name, or remove it")]
     Exists(PathBuf),
     /// The file cannot be written.
-    #[error("{0}: {1}")]
+    #[error("{0} cannot be written: {1}; is its folder there, may you write in it, and is there room?")]
     File(PathBuf, io::Error),
 }
 
@@ -233,7 +233,7 @@ async fn answer(request: Request<Incoming>, shared: &Arc<Shared>, agreed: &Agree
     answered.unwrap_or_else(|error| {
         let upstream = shared.upstream.authority();
         tracing::warn!("{upstream} did not answer: {error}");
-        let text = format!("roost record: {upstream} did not answer: {error}\n");
+        let text = format!("roost record: {upstream} did not answer: {error}; is it running, and is --upstream its address?\n");
         let mut response = Response::new(whole(text.into()));
         *response.status_mut() = StatusCode::BAD_GATEWAY;
         response

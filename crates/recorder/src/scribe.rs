@@ -92,6 +92,8 @@ impl Message {
 /// What a replay needs beside the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
+    /// Handshakes of clients, also those that were refused.
+    pub sockets: u64,
     /// Names of the keys that it has to be given.
     pub keys: Vec<String>,
     /// Changes of tables: what changed them is not in the file.
@@ -177,6 +179,7 @@ impl Scribe {
     /// What a replay needs beside the file.
     pub(crate) fn recorded(&self) -> Recorded {
         Recorded {
+            sockets: self.opened,
             keys: self.disguise.secrets().keys().map(str::to_owned).collect(),
             changes: self.changes,
         }

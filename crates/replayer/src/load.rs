@@ -15,10 +15,10 @@ const DEPTH_MAX: usize = 16;
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// Nothing has that name.
-    #[error("{0}: there is no such file or folder")]
+    #[error("{0}: there is no such file or folder; is the path right from where you are?")]
     Missing(String),
     /// A pattern that fits nothing, or a folder without transcripts.
-    #[error("{0}: there are no transcripts (files that end in .{ENDING}) there")]
+    #[error("{0}: there are no transcripts (files that end in .{ENDING}) there; `roost record` makes one")]
     Empty(String),
     /// A file or folder that cannot be read.
     #[error("{path}: {error}")]

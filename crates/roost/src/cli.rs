@@ -46,9 +46,11 @@ impl Cli {
             Some(name) if !is_heard(name) => flag.env(Resettable::Reset),
             _ => flag,
         };
-        Self::command()
-            .mut_args(hear)
-            .mut_subcommands(|command| command.mut_args(hear))
+        Self::command().mut_args(hear).mut_subcommands(|command| {
+            command
+                .mut_args(hear)
+                .mut_subcommands(|command| command.mut_args(hear))
+        })
     }
 }
 

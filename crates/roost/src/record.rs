@@ -4,13 +4,18 @@ use std::error::Error;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
-use client::Address;
+use client::{Address, Endpoint};
 use recorder::{Options, Recorder, Redaction};
+use tokio::time::timeout;
 
 use crate::authorities_args::AuthoritiesArgs;
 use crate::serve::stop_signal;
+
+/// How long the server may take to be reached at the start.
+const PROBE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 pub(crate) struct RecordArgs {
@@ -22,7 +27,8 @@ pub(crate) struct RecordArgs {
         value_name = "ADDRESS:PORT"
     )]
     listen: SocketAddr,
-    /// The server to record, as clients have it: `wss://project.example/realtime/v1`, `ws://127.0.0.1:4000/socket`.
+    /// The server to record, as clients have it: `wss://project.example/realtime/v1`, `ws://127.0.0.1:4000/socket`. A path
+    /// takes the place of the one that clients have before /websocket and /api.
     #[arg(long, env = "ROOST_RECORD_UPSTREAM", value_name = "URL")]
     upstream: Address,
     #[command(flatten)]
@@ -51,6 +57,7 @@ pub(crate) fn run(args: RecordArgs) -> Result<(), Box<dyn Error>> {
 async fn record(args: RecordArgs) -> Result<(), Box<dyn Error>> {
     let shutdown = stop_signal()?;
     let upstream = args.authorities.endpoint(&args.upstream)?;
+    let probed = upstream.clone();
     let (server, file) = (args.upstream.authority().to_owned(), args.out.clone());
     let recorder = Recorder::bind(Options {
         listen: args.listen,
@@ -62,9 +69,14 @@ async fn record(args: RecordArgs) -> Result<(), Box<dyn Error>> {
     let welcome = welcome(recorder.address(), &server, &file.display().to_string());
     // Nobody may be there to read it.
     let _ = writeln!(std::io::stdout(), "{welcome}");
+    let address = recorder.address();
+    tokio::spawn(async move { probe(&probed).await });
     let recorded = recorder.run(shutdown).await?;
     let file = file.display();
     eprintln!("roost: {file} is complete");
+    if recorded.sockets == 0 {
+        eprintln!("roost: there is no conversation in it: no client opened a socket at {address}");
+    }
     for key in recorded.keys {
         eprintln!("roost: a key is not in it: a replay is given it by --key {key}=VALUE");
     }
@@ -76,6 +88,19 @@ async fn record(args: RecordArgs) -> Result<(), Box<dyn Error>> {
         );
     }
     Ok(())
+}
+
+/// Says at once what clients would be told one after the other.
+async fn probe(server: &Endpoint) {
+    let problem = match timeout(PROBE, server.connect()).await {
+        Ok(Ok(_)) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no connection within {PROBE:?}"),
+    };
+    eprintln!(
+        "roost: {} cannot be reached: {problem}; until that is mended, clients are answered with 502",
+        server.authority()
+    );
 }
 
 fn welcome(listen: SocketAddr, server: &str, file: &str) -> String {

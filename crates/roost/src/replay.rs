@@ -147,7 +147,8 @@ pub(crate) fn run(args: &ReplayArgs, environment: &Environment) -> ExitCode {
 fn replayed(args: &ReplayArgs, environment: &Environment) -> Result<ExitCode, Vec<String>> {
     let transcripts = transcripts(args)?;
     let deviations = match &args.deviations {
-        Some(file) => Deviations::parse(&text_of(file)?).map_err(|error| one(&error))?,
+        Some(file) => Deviations::parse(&text_of("--deviations", file)?)
+            .map_err(|error| vec![format!("{}: {error}", file.display())])?,
         None => Deviations::default(),
     };
     let target = target(args, environment, &transcripts)?;
@@ -237,7 +238,7 @@ fn target(
         .or_else(|| environment.get("API_JWT_SECRET"));
     check_keys(args, transcripts, secret.is_some() || args.tenants.is_some())?;
     let mut target = if let Some(file) = &args.tenants {
-        let mut target = Target::parse(endpoint, &text_of(file)?)
+        let mut target = Target::parse(endpoint, &text_of("--tenants", file)?)
             .map_err(|error| vec![format!("{}: {error}", file.display())])?;
         for tenant in target.profiles.values_mut().flatten() {
             tenant.database = tenant.database.take().or_else(|| args.database_url.clone());
@@ -342,8 +343,9 @@ pub(crate) fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
-fn text_of(file: &Path) -> Result<String, Vec<String>> {
-    std::fs::read_to_string(file).map_err(|error| vec![format!("{}: {error}", file.display())])
+/// The text of the file that a flag names.
+fn text_of(flag: &str, file: &Path) -> Result<String, Vec<String>> {
+    std::fs::read_to_string(file).map_err(|error| vec![format!("{flag} {}: {error}", file.display())])
 }
 
 fn one(error: &impl ToString) -> Vec<String> {

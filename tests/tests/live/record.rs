@@ -320,3 +320,68 @@ async fn a_server_behind_tls_is_recorded_if_its_certificate_is_trusted() {
     let told = String::from_utf8_lossy(&answer.body);
     assert!(told.contains("--ca-file"), "{told}");
 }
+
+#[test]
+fn what_is_wrong_is_told_with_what_to_do() {
+    let folder = std::env::temp_dir().join(format!("roost-record-told-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder for temporary files");
+    let occupied = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = occupied.local_addr().expect("it is bound").to_string();
+    let (there, out) = (folder.join("there.jsonl"), folder.join("out.jsonl"));
+    let nowhere = folder.join("nowhere/out.jsonl");
+    fs::write(&there, "").expect("the folder was made above");
+    let record = |listen: &str, out: &PathBuf| {
+        let mut command = Command::new(binary());
+        command
+            .args([
+                "record",
+                "--upstream",
+                "ws://127.0.0.1:1",
+                "--listen",
+                listen,
+                "--out",
+            ])
+            .arg(out)
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped());
+        command
+    };
+    for (listen, out, reason) in [
+        (
+            taken.as_str(),
+            &out,
+            "choose another address or port with --listen",
+        ),
+        (
+            "127.0.0.1:0",
+            &there,
+            "exists: give the recording another name, or remove it",
+        ),
+        ("127.0.0.1:0", &nowhere, "is its folder there"),
+    ] {
+        let output = record(listen, out).output().expect("the binary was built");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && told.contains(reason), "{told}");
+    }
+
+    let mut child = record("127.0.0.1:0", &out)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the binary was built");
+    let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+    let mut next = || lines.next().expect("more to come").expect("text");
+    let told = next();
+    assert!(
+        told.starts_with("roost: 127.0.0.1:1 cannot be reached: "),
+        "{told}"
+    );
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).expect("it runs");
+    assert!(next().ends_with("out.jsonl is complete"));
+    let told = next();
+    assert!(
+        told.starts_with("roost: there is no conversation in it: no client opened a socket at 127.0.0.1:"),
+        "{told}"
+    );
+    assert!(child.wait().expect("it is our child").success());
+    fs::remove_dir_all(&folder).expect("it was made above");
+}
