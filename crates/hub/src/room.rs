@@ -129,7 +129,8 @@ impl Topic {
 /// Admits diffs at a rate that falls with the size of the room: a generic cell rate algorithm.
 ///
 /// The room as a whole may cause [`FRAMES_PER_SECOND`] frames; each member gets at least four and at most 200 diffs a
-/// second, so that no change waits longer than [`WINDOW_MAX`].
+/// second, so that no change waits longer than [`WINDOW_MAX`]. What may come at once is a number of frames as well, so
+/// that a small room hears of every change by itself and a thousand who arrive together are told of in some ninety diffs.
 #[derive(Debug, Default)]
 struct Pacer {
     /// When the budget is whole again.
@@ -140,9 +141,10 @@ impl Pacer {
     /// Takes one diff from the budget, or says when there will be one.
     fn admit(&mut self, now: Duration, listeners: u32) -> Result<(), Duration> {
         let interval = (Duration::from_secs(1) * listeners / FRAMES_PER_SECOND).clamp(WINDOW_MIN, WINDOW_MAX);
+        let burst = (BURST_FRAMES / listeners.max(1)).clamp(BURST_MIN, BURST_MAX);
         // What a larger room has spent weighs no more than a spent burst of this one.
-        self.restored_at = self.restored_at.min(now + interval * BURST);
-        let earliest = self.restored_at.saturating_sub(interval * (BURST - 1));
+        self.restored_at = self.restored_at.min(now + interval * burst);
+        let earliest = self.restored_at.saturating_sub(interval * (burst - 1));
         if now < earliest {
             return Err(earliest);
         }
@@ -154,9 +156,13 @@ impl Pacer {
 /// Size of the presence of one topic, keys and metas. Bytes. Its snapshot has to fit an outbox of ordinary size.
 pub const ROOM_BYTES_MAX: usize = 8 << 20;
 /// Presence frames a room may cause per second, over all its members, once its burst is spent.
-const FRAMES_PER_SECOND: u32 = 2_000;
-/// Diffs that may follow each other without a pause.
-const BURST: u32 = 20;
+const FRAMES_PER_SECOND: u32 = 1_000;
+/// Frames that diffs may cause which follow each other without a pause.
+const BURST_FRAMES: u32 = 400;
+/// Fewest diffs that may follow each other without a pause, in however large a room.
+const BURST_MIN: u32 = 4;
+/// Most diffs that may follow each other without a pause.
+const BURST_MAX: u32 = 20;
 /// Shortest pause between diffs of a room that has spent its burst.
 const WINDOW_MIN: Duration = Duration::from_millis(5);
 /// Longest time a change waits for others to be merged with.
@@ -204,6 +210,33 @@ mod tests {
                 }
             }
         }
-        assert!((40..=BURST + 41).contains(&told), "{told}");
+        assert!((40..=BURST_MIN + 41).contains(&told), "{told}");
+    }
+
+    #[test]
+    fn a_room_that_fills_with_a_thousand_members_in_ten_seconds_is_told_in_less_than_a_hundred_diffs() {
+        let mut pacer = Pacer::default();
+        let (mut told, mut flush_at) = (0, None);
+        let mut tell = |now, listeners, flush_at: &mut Option<Duration>| match pacer.admit(now, listeners) {
+            Ok(()) => told += 1,
+            Err(at) => *flush_at = Some(at),
+        };
+        for member in 1..=1_000 {
+            let now = ms(u64::from(member) * 10);
+            while let Some(at) = flush_at.take_if(|at| *at <= now) {
+                tell(at, member, &mut flush_at);
+            }
+            if flush_at.is_none() {
+                tell(now, member, &mut flush_at);
+            }
+        }
+        assert!((70..100).contains(&told), "{told}");
+    }
+
+    #[test]
+    fn a_small_room_is_told_of_twenty_changes_one_by_one() {
+        let mut pacer = Pacer::default();
+        let told = (0..30).filter(|_| pacer.admit(ms(10_000), 20).is_ok()).count();
+        assert_eq!(told, 20);
     }
 }
