@@ -188,14 +188,15 @@ fn spawn(shared: Arc<Shared>, id: WorkerId) -> Result<thread::JoinHandle<()>, Se
         .map_err(ServerError::Worker)
 }
 
-/// Hands connections to the workers in turn, for ever.
+/// Hands connections to the workers in turn, passing by those that have many sockets, for ever.
 async fn accept(listener: &TcpListener, ports: &Ports) {
     let workers: Vec<WorkerId> = ports.workers().collect();
     let mut turns = workers.iter().copied().cycle();
     loop {
         match listener.accept().await.and_then(|(stream, _)| prepare(stream)) {
             Ok(stream) => {
-                let worker = turns.next().expect("there is at least one worker");
+                let worker = turns.by_ref().find(|worker| ports.has_room(*worker));
+                let worker = worker.expect("the worker with the fewest sockets has room");
                 ports.send(worker, Mail::Connection(stream));
             }
             Err(error) => {

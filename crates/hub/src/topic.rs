@@ -91,6 +91,26 @@ impl Hub {
         self.shard(key).get(key).cloned()
     }
 
+    /// Where a newcomer to the topic of that name sits best: the worker with most of its listeners, unless that is full
+    /// or is `here`. Public and private topics of one name count alike, since a newcomer has not said yet which it means.
+    pub fn company(&self, name: &str, here: WorkerId) -> Option<WorkerId> {
+        let topics = [false, true].map(|private| {
+            let name = name.into();
+            self.topic(&TopicKey { private, name })
+        });
+        let listeners = |worker: WorkerId| -> u32 {
+            let topics = topics.iter().flatten();
+            topics.map(|topic| topic.interest_of(worker)).sum()
+        };
+        (0..self.workers)
+            .map(WorkerId)
+            .map(|worker| (listeners(worker), worker))
+            .filter(|(listeners, _)| (1..COMPANY_MAX).contains(listeners))
+            .max_by_key(|(listeners, worker)| (*listeners, *worker == here))
+            .map(|(_, worker)| worker)
+            .filter(|worker| *worker != here)
+    }
+
     /// Listeners of all topics. Goes through every topic, one lock after the other: for who asks now and then.
     pub fn listeners(&self) -> u64 {
         let mut listeners = 0;
@@ -256,5 +276,8 @@ impl fmt::Debug for Topic {
     }
 }
 
+/// Listeners of one topic that sit together on one worker before others spread. A message for them crosses to no other
+/// thread; more of them are worth two threads that write at once.
+const COMPANY_MAX: u32 = 1_024;
 /// Locks the directory is split over; more than there can be workers, so that they rarely meet.
 const SHARDS: usize = 64;

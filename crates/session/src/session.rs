@@ -81,6 +81,11 @@ impl<S> Session<S> {
         }
     }
 
+    /// What the handshake settled, of a session that has had no say yet: another may begin with it.
+    pub fn into_connection(self) -> Connection {
+        self.connection
+    }
+
     /// The tenant it belongs to.
     pub fn tenant(&self) -> &Arc<Tenant> {
         &self.tenant

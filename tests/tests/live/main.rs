@@ -11,6 +11,7 @@ mod replay_elsewhere;
 mod restarts;
 mod row_security;
 mod script;
+mod seating;
 mod shutdown;
 mod slow_consumer;
 mod snapshot;

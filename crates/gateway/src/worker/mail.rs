@@ -4,16 +4,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
 use hub::{Courier, Delivery, SocketId, WorkerId};
-use session::{Completion, Ticket};
+use session::{Completion, Connection, Ticket};
 use tokio::sync::mpsc;
 use websocket::Frame;
+
+use crate::tenant::TenantRuntime;
 
 /// A message to a worker.
 #[derive(Debug)]
 pub(crate) enum Mail {
     /// A connection for it to serve.
     Connection(std::net::TcpStream),
+    /// A socket that sits better with it.
+    Seat(Newcomer),
     /// A publication for its listeners.
     Deliver(Delivery),
     /// Work that one of its sockets asked for is done.
@@ -22,6 +27,15 @@ pub(crate) enum Mail {
     Changes(Vec<ChangeFrame>, Option<Arc<Receipt>>),
     /// Close every socket and stop.
     Drain,
+}
+
+/// A socket without channels, and what its client has sent.
+#[derive(Debug)]
+pub(crate) struct Newcomer {
+    pub(crate) stream: std::net::TcpStream,
+    pub(crate) early: Bytes,
+    pub(crate) tenant: Arc<TenantRuntime>,
+    pub(crate) connection: Connection,
 }
 
 impl Mail {
@@ -89,6 +103,8 @@ pub(crate) struct Ports {
 struct Port {
     waiting: Mutex<Waiting>,
     length: AtomicUsize,
+    /// Sockets of the worker.
+    sockets: AtomicUsize,
     /// Of the changes that wait. Bytes.
     bytes: AtomicUsize,
 }
@@ -109,7 +125,7 @@ impl Ports {
     }
 
     /// Every worker.
-    pub(crate) fn workers(&self) -> impl Iterator<Item = WorkerId> + use<> {
+    pub(crate) fn workers(&self) -> impl ExactSizeIterator<Item = WorkerId> + use<> {
         (0..u16::try_from(self.ports.len()).unwrap_or(u16::MAX)).map(WorkerId)
     }
 
@@ -151,6 +167,11 @@ impl Ports {
         Poll::Ready(())
     }
 
+    /// Whether mail waits for the worker.
+    pub(crate) fn has_mail(&self, worker: WorkerId) -> bool {
+        self.port(worker).length.load(Ordering::Relaxed) > 0
+    }
+
     /// Pending while some worker is [`MAIL_RELAXED_MAX`] mails or [`CHANGES_RELAXED_MAX`] bytes of changes behind: the back-pressure that bounds the queues. A
     /// socket sends at most one read buffer of messages between two looks, a request over HTTP at most one batch.
     pub(crate) fn poll_relaxed(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -165,6 +186,23 @@ impl Ports {
             }
         }
         Poll::Ready(())
+    }
+
+    /// Notes that the worker has a socket more.
+    pub(crate) fn add_socket(&self, worker: WorkerId) {
+        self.port(worker).sockets.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that the worker has a socket less.
+    pub(crate) fn remove_socket(&self, worker: WorkerId) {
+        self.port(worker).sockets.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether the worker has about as few sockets as any.
+    pub(crate) fn has_room(&self, worker: WorkerId) -> bool {
+        let sockets = |port: &Port| port.sockets.load(Ordering::Relaxed);
+        let least = self.ports.iter().map(sockets).min().unwrap_or_default();
+        sockets(self.port(worker)) <= least + SOCKETS_APART_MAX
     }
 
     fn port(&self, worker: WorkerId) -> &Port {
@@ -191,6 +229,8 @@ impl Courier for Ports {
 
 /// Bytes of changes a worker may be behind before publishers wait for it.
 const CHANGES_RELAXED_MAX: usize = 16 << 20;
+/// Sockets a worker may have more than another before new connections pass it by.
+const SOCKETS_APART_MAX: usize = 64;
 /// Mails a worker may be behind before publishers wait for it.
 const MAIL_RELAXED_MAX: usize = 16_384;
 

@@ -19,6 +19,7 @@ mod driver;
 mod listening;
 pub(crate) mod mail;
 mod reader;
+mod seating;
 mod socket;
 mod writer;
 
@@ -43,6 +44,7 @@ use tracing::{debug, info};
 use self::deadlines::{Deadlines, Due};
 use self::driver::Driver;
 use self::mail::{ChangeFrame, Mail, Ports, Receipt, SocketRef};
+use self::seating::Seat;
 use self::socket::{EndReason, Socket, Sockets};
 use crate::clock::Clock;
 use crate::http;
@@ -127,6 +129,23 @@ impl Worker {
         tenant: Arc<TenantRuntime>,
         connection: Connection,
     ) {
+        tenant.add_socket();
+        let seat = if self.shared.ports.workers().len() > 1 {
+            Seat::Preliminary
+        } else {
+            Seat::Final
+        };
+        self.seat(stream, early, tenant, connection, seat);
+    }
+
+    fn seat(
+        self: &Rc<Self>,
+        stream: TcpStream,
+        early: Bytes,
+        tenant: Arc<TenantRuntime>,
+        connection: Connection,
+        seat: Seat,
+    ) {
         let now = self.shared.clock.now().elapsed;
         let session = Session::new(connection, tenant.session().clone());
         let socket = self.sockets.borrow_mut().insert(|id, generation| {
@@ -143,13 +162,13 @@ impl Worker {
                 now,
             )
         });
-        socket.tenant().add_socket();
+        self.shared.ports.add_socket(self.id);
         debug!(socket = %socket.reference(), tenant = %socket.tenant().name(), "connected");
         if self.draining.get() {
             socket.close(CloseReason::Restart, now);
         }
         self.rearm(&socket, now);
-        tokio::task::spawn_local(reader::serve(self.clone(), socket, early));
+        tokio::task::spawn_local(reader::serve(self.clone(), socket, early, seat));
     }
 
     /// What has to happen after a session of `socket` had its say.
@@ -191,6 +210,7 @@ impl Worker {
     fn remove(self: &Rc<Self>, socket: &Rc<Socket>) {
         self.end_session(socket, self.shared.clock.now());
         self.sockets.borrow_mut().remove(socket.reference());
+        self.shared.ports.remove_socket(self.id);
         socket.tenant().remove_socket();
         let (reference, tenant) = (socket.reference(), socket.tenant().name());
         match socket.end_reason() {
@@ -294,14 +314,17 @@ impl Worker {
             if self.draining.get() && self.sockets.borrow().is_empty() {
                 return;
             }
-            // Readers and the writer come to their turn in between.
-            tokio::task::yield_now().await;
+            if self.shared.ports.has_mail(self.id) {
+                // Readers and the writer come to their turn in between.
+                tokio::task::yield_now().await;
+            }
         }
     }
 
     fn open(self: &Rc<Self>, mail: Mail) {
         match mail {
             Mail::Connection(stream) => http::serve(self.clone(), stream),
+            Mail::Seat(newcomer) => self.welcome(newcomer),
             Mail::Deliver(delivery) => {
                 self.note(self.hub.deliver(&delivery));
                 self.end_overloaded(self.shared.clock.now());

@@ -13,27 +13,33 @@ use tracing::debug;
 use websocket::{Event, FrameReader, Role, close_frame, pong_frame};
 
 use super::driver::Driver;
+use super::seating::Seat;
 use super::socket::{EndReason, Socket, Wake};
 use super::{READ_BUFFER_BYTES, Worker, writer};
 
 /// Serves `socket` until it ends. `early` arrived behind the handshake.
-pub(super) async fn serve(worker: Rc<Worker>, socket: Rc<Socket>, early: Bytes) {
+pub(super) async fn serve(worker: Rc<Worker>, socket: Rc<Socket>, early: Bytes, mut seat: Seat) {
     let mut frames = FrameReader::new(Role::Server, worker.shared.settings.frame_bytes_max);
-    if !early.is_empty() {
-        take_in(&worker, &socket, &mut frames, &mut early.to_vec());
+    if !early.is_empty() && take_in(&worker, &socket, &mut frames, &mut early.to_vec(), &mut seat).is_break()
+    {
+        return;
     }
+    // Even if nothing is in it, it holds the buffer that the handshake was read into.
+    drop(early);
     loop {
         match poll_fn(|cx| socket.poll_wake(cx)).await {
             Wake::Readable => {
-                if read(&worker, &socket, &mut frames) == READ_BUFFER_BYTES {
+                match read(&worker, &socket, &mut frames, &mut seat) {
+                    ControlFlow::Break(()) => return,
                     // There is more: the writer and the others come to their turn first.
-                    tokio::task::yield_now().await;
+                    ControlFlow::Continue(READ_BUFFER_BYTES) => tokio::task::yield_now().await,
+                    ControlFlow::Continue(_) => {}
                 }
                 // A worker that is far behind holds back whoever publishes to it.
                 poll_fn(|cx| worker.shared.ports.poll_relaxed(cx)).await;
             }
             Wake::Writable => {
-                socket.set_blocked(false);
+                socket.unblock();
                 writer::write(&socket);
             }
             Wake::Ended => break,
@@ -42,15 +48,23 @@ pub(super) async fn serve(worker: Rc<Worker>, socket: Rc<Socket>, early: Bytes) 
     worker.remove(&socket);
 }
 
-/// Returns how many bytes were read.
-fn read(worker: &Rc<Worker>, socket: &Rc<Socket>, frames: &mut FrameReader) -> usize {
+/// Returns how many bytes were read; breaks if the socket is another worker's now.
+fn read(
+    worker: &Rc<Worker>,
+    socket: &Rc<Socket>,
+    frames: &mut FrameReader,
+    seat: &mut Seat,
+) -> ControlFlow<(), usize> {
     let mut buffer = worker.read_buffer.borrow_mut();
     match socket.stream().try_read(&mut buffer) {
         Ok(0) => socket.end(EndReason::Peer),
         Ok(length) => {
             let bytes = buffer.get_mut(..length).unwrap_or_default();
-            take_in(worker, socket, frames, bytes);
-            return length;
+            take_in(worker, socket, frames, bytes, seat)?;
+            if length < READ_BUFFER_BYTES {
+                socket.expect_more();
+            }
+            return ControlFlow::Continue(length);
         }
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
         Err(error) => {
@@ -58,16 +72,28 @@ fn read(worker: &Rc<Worker>, socket: &Rc<Socket>, frames: &mut FrameReader) -> u
             socket.end(EndReason::Peer);
         }
     }
-    0
+    ControlFlow::Continue(0)
 }
 
-/// Handles bytes that arrived.
-fn take_in(worker: &Rc<Worker>, socket: &Rc<Socket>, frames: &mut FrameReader, bytes: &mut [u8]) {
+/// Handles bytes that arrived; breaks if the socket goes to another worker with them.
+fn take_in(
+    worker: &Rc<Worker>,
+    socket: &Rc<Socket>,
+    frames: &mut FrameReader,
+    bytes: &mut [u8],
+    seat: &mut Seat,
+) -> ControlFlow<()> {
+    if std::mem::replace(seat, Seat::Final) == Seat::Preliminary
+        && let Some(elsewhere) = worker.better_seat(socket, bytes)
+        && worker.give_away(socket, bytes, elsewhere)
+    {
+        return ControlFlow::Break(());
+    }
     let now = worker.shared.clock.now();
     socket.heard(now.elapsed);
     if socket.is_closing() {
         // Our close frame is on its way: all that matters is the end of the stream.
-        return;
+        return ControlFlow::Continue(());
     }
     socket.tenant().refresh_rates(now.elapsed);
     let outcome = frames.feed(bytes, &mut |event| {
@@ -101,6 +127,7 @@ fn take_in(worker: &Rc<Worker>, socket: &Rc<Socket>, frames: &mut FrameReader, b
         socket.close(CloseReason::from(&error), now.elapsed);
     }
     worker.aftermath(socket, now);
+    ControlFlow::Continue(())
 }
 
 /// What a close frame without a code is answered with.

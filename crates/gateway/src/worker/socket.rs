@@ -9,6 +9,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::io::ErrorKind;
 use std::net::Shutdown;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use hub::{Outbox, SocketId};
 use phoenix_wire::Version;
 use phoenix_wire::close::CloseReason;
 use session::Session;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use websocket::Frame;
 
@@ -256,15 +258,29 @@ impl Socket {
         self.written.set(bytes);
     }
 
-    /// The kernel takes no more: the reader waits for it to.
-    pub(super) fn set_blocked(&self, blocked: bool) {
-        if self.blocked.replace(blocked) != blocked && blocked {
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.get()
+    }
+
+    /// Everything has been read: to read once more, only to be told so, is spared until the kernel says that more came.
+    pub(super) fn expect_more(&self) {
+        let nothing = || Err::<(), _>(ErrorKind::WouldBlock.into());
+        // That error, or the same because it is known already.
+        let _ = self.stream.try_io(Interest::READABLE, nothing);
+    }
+
+    /// The kernel took no more: the reader waits until it does.
+    pub(super) fn expect_room(&self) {
+        let nothing = || Err::<(), _>(ErrorKind::WouldBlock.into());
+        let _ = self.stream.try_io(Interest::WRITABLE, nothing);
+        if !self.blocked.replace(true) {
             self.wake_reader();
         }
     }
 
-    pub(super) fn is_blocked(&self) -> bool {
-        self.blocked.get()
+    /// The kernel takes bytes again.
+    pub(super) fn unblock(&self) {
+        self.blocked.set(false);
     }
 
     /// Pending until there is something to read, to write after a pause, or nothing to wait for any more.
@@ -325,6 +341,10 @@ impl Sockets {
 
     pub(super) fn get(&self, id: SocketId) -> Option<Rc<Socket>> {
         self.slots.get(id.0 as usize)?.socket.clone()
+    }
+
+    pub(super) fn peek(&self, id: SocketId) -> Option<&Rc<Socket>> {
+        self.slots.get(id.0 as usize)?.socket.as_ref()
     }
 
     /// As [`Sockets::get`]; `None` if the slot has another user by now.

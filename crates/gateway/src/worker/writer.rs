@@ -1,16 +1,21 @@
 //! From outboxes to the kernel: whatever was queued for a socket in one turn leaves in one vectored write.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::io::{ErrorKind, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
 use std::rc::Rc;
 use std::task::Poll;
 
 use hub::OutboxState;
+use socket2::SockRef;
+use tokio::net::TcpStream;
+use websocket::Frame;
 
 use super::Worker;
 use super::socket::{EndReason, Socket};
 
-/// Drains outboxes as they become non-empty, for ever.
+/// Drains outboxes as they become non-empty, for ever. Whoever fills them comes to its turn before: a writer that is woken
+/// queues behind all that were woken by the same look at the kernel, so that more leaves per write.
 pub(super) async fn run(worker: Rc<Worker>) {
     let mut dirty = Vec::new();
     loop {
@@ -26,16 +31,14 @@ pub(super) async fn run(worker: Rc<Worker>) {
         let written = std::mem::take(&mut *worker.receipts.borrow_mut());
         for outbox in dirty.drain(..) {
             outbox.unlist();
-            if let Some(socket) = worker.sockets.borrow().get(outbox.socket())
+            if let Some(socket) = worker.sockets.borrow().peek(outbox.socket())
                 && Rc::ptr_eq(socket.outbox(), &outbox)
                 && (!socket.is_blocked() || outbox.state() == OutboxState::Overflowed)
             {
-                write(&socket);
+                write(socket);
             }
         }
         drop(written);
-        // Readers come to their turn before what they cause is written: more leaves per write.
-        tokio::task::yield_now().await;
     }
 }
 
@@ -48,42 +51,43 @@ pub(super) fn write(socket: &Socket) {
     while !outbox.is_empty() && !socket.has_ended() {
         let mut blocked = false;
         let skipped = socket.written();
-        let rest = outbox.drain(skipped, |queue| {
-            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            let mut count = 0;
-            for (slice, frame) in slices.iter_mut().zip(queue) {
-                let bytes = frame.as_bytes();
-                *slice = IoSlice::new(if count == 0 {
-                    bytes.get(skipped..).unwrap_or_default()
-                } else {
-                    bytes
-                });
-                count += 1;
+        let rest = outbox.drain(skipped, |queue| match send(socket.stream(), queue, skipped) {
+            Ok(written) => written,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                blocked = true;
+                0
             }
-            match socket
-                .stream()
-                .try_write_vectored(slices.get(..count).unwrap_or_default())
-            {
-                Ok(written) => written,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    blocked = true;
-                    0
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => 0,
-                Err(_) => {
-                    socket.end(EndReason::Peer);
-                    0
-                }
+            Err(error) if error.kind() == ErrorKind::Interrupted => 0,
+            Err(_) => {
+                socket.end(EndReason::Peer);
+                0
             }
         });
         socket.set_written(rest);
         if blocked {
-            return socket.set_blocked(true);
+            return socket.expect_room();
         }
     }
     if outbox.state() == OutboxState::Closing && outbox.is_empty() {
         socket.shut();
     }
+}
+
+/// Gives the kernel what waits, but for `skipped` bytes of the first frame. The socket itself is asked, not the runtime: what
+/// that knows of it lies elsewhere in memory, and is needed only when the kernel takes no more.
+fn send(stream: &TcpStream, queue: &VecDeque<Frame>, skipped: usize) -> io::Result<usize> {
+    let socket = SockRef::from(stream);
+    let first = queue.front().map(Frame::as_bytes).unwrap_or_default();
+    let first = first.get(skipped..).unwrap_or_default();
+    if queue.len() <= 1 {
+        return socket.send(first);
+    }
+    let mut slices = [IoSlice::new(first); SLICES_MAX];
+    for (slice, frame) in slices.iter_mut().zip(queue).skip(1) {
+        *slice = IoSlice::new(frame.as_bytes());
+    }
+    let count = queue.len().min(SLICES_MAX);
+    socket.send_vectored(slices.get(..count).unwrap_or_default())
 }
 
 /// Frames per system call.
