@@ -264,18 +264,22 @@ impl Socket {
 
     /// Everything has been read: to read once more, only to be told so, is spared until the kernel says that more came.
     pub(super) fn expect_more(&self) {
-        let nothing = || Err::<(), _>(ErrorKind::WouldBlock.into());
-        // That error, or the same because it is known already.
-        let _ = self.stream.try_io(Interest::READABLE, nothing);
+        self.await_the_kernel(Interest::READABLE);
     }
 
     /// The kernel took no more: the reader waits until it does.
     pub(super) fn expect_room(&self) {
-        let nothing = || Err::<(), _>(ErrorKind::WouldBlock.into());
-        let _ = self.stream.try_io(Interest::WRITABLE, nothing);
+        self.await_the_kernel(Interest::WRITABLE);
         if !self.blocked.replace(true) {
             self.wake_reader();
         }
+    }
+
+    /// Lets the runtime forget that the socket was ready, until the kernel says so again.
+    fn await_the_kernel(&self, interest: Interest) {
+        let nothing = || Err::<(), _>(ErrorKind::WouldBlock.into());
+        // That error, or the same because it is known already.
+        let _ = self.stream.try_io(interest, nothing);
     }
 
     /// The kernel takes bytes again.

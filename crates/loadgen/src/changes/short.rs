@@ -1,6 +1,7 @@
 //! The short forms: a steady stream of changes beside the floor, and the most rows per second.
 
 use super::{ROUTE, anybody, gather, schema, writer};
+use crate::Result;
 use crate::goal::Goal;
 use crate::scenario::Figure;
 use crate::staged::arrivals::Reach;
@@ -11,7 +12,6 @@ use crate::staged::short::{Floor, Short};
 use crate::staged::stage::Stage;
 use crate::staged::trial::{self, P50, P99};
 use crate::staged::writer::Pace;
-use crate::{Result, staged::climb::Carried};
 
 const LISTENERS: usize = 100;
 const ROWS_PER_SECOND: f64 = 100.0;
@@ -59,12 +59,5 @@ fn peak(stage: &mut Stage) -> Result<Vec<Figure>> {
         reach: Reach::all(LISTENERS as u64),
         from: FROM,
     };
-    let trial = search.highest(stage)?;
-    let mut figures = vec![Figure {
-        name: MOST,
-        unit: "1/s",
-        value: trial.per_second(),
-    }];
-    figures.extend(trial.brief());
-    Ok(figures)
+    Ok(search.highest(stage)?.peak(MOST))
 }

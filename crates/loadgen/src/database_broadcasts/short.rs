@@ -6,7 +6,6 @@ use crate::goal::Goal;
 use crate::scenario::Figure;
 use crate::staged::arrivals::Reach;
 use crate::staged::audience::Audience;
-use crate::staged::climb::Carried;
 use crate::staged::floor::Kind;
 use crate::staged::search::{Search, Shape};
 use crate::staged::short::{Floor, Short};
@@ -62,12 +61,5 @@ fn peak(stage: &mut Stage) -> Result<Vec<Figure>> {
         reach: Reach::all(LISTENERS as u64),
         from: FROM,
     };
-    let trial = search.highest(stage)?;
-    let mut figures = vec![Figure {
-        name: MOST,
-        unit: "1/s",
-        value: trial.per_second(),
-    }];
-    figures.extend(trial.brief());
-    Ok(figures)
+    Ok(search.highest(stage)?.peak(MOST))
 }

@@ -146,6 +146,16 @@ impl Trial {
         ]
     }
 
+    /// The rate that held, under that name, and what it took.
+    pub(crate) fn peak(&self, name: &'static str) -> Vec<scenario::Figure> {
+        let peak = scenario::Figure {
+            name,
+            unit: "1/s",
+            value: self.per_second(),
+        };
+        std::iter::once(peak).chain(self.brief()).collect()
+    }
+
     /// What each process used of one core.
     pub(crate) fn shares(&self) -> Vec<Figure> {
         self.cpu.shares(self.wall)
